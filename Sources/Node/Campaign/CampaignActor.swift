@@ -1,0 +1,388 @@
+// The owner of one campaign: its state machine, its output gate, its stream of events.
+//
+// It lives on its slot's loop for life and is called by the slot's shard alone, in batches:
+//
+//   commands ─► apply to the state, note the effect in the open records ─► seal(lsn) ─► [journal] ─► committed(lsn)
+//                        │                                                                     │
+//                        └ what may be seen waits in a generation ───────────────────────────► replies, events
+//
+// The state runs ahead of the journal; nothing of what is ahead leaves before its row is committed, rejections
+// included, since they may rest on an effect that is not committed yet.
+
+import Domain
+import Platform
+import Protocol
+
+actor CampaignActor {
+    /// What the shard needs to know after each call.
+    struct Turn: Sendable {
+        /// Effects wait to be sealed into a row.
+        var isDirty: Bool
+        /// Bytes and votes of the open records.
+        var openBytes: Int
+        var openVotes: Int
+        /// Nanoseconds until the campaign wants to be called again, if nothing else happens.
+        var wakeAfter: UInt64?
+    }
+
+    nonisolated let id: CampaignID
+    nonisolated let unownedExecutor: UnownedSerialExecutor
+    private let context: CampaignContext
+
+    private(set) var state: Campaign
+    private(set) var position: Position
+    private var ring: EventRing
+    private var conflator = UpdateConflator()
+    private var records = RecordWriter()
+    private var pending: [Generation] = []
+    /// Edges with subscribers, by index.
+    private var subscribedEdges: [UInt16] = []
+    private var outgoing: [[EdgeMessage]]
+    private var snapshots: SnapshotPolicy
+
+    /// - Parameter journalBytes: what recovery replayed on top of the newest snapshot.
+    init(
+        state: Campaign, epoch: UInt64, snapshotBytes: Int?, journalBytes: Int, context: CampaignContext
+    ) {
+        id = state.id
+        self.state = state
+        self.context = context
+        unownedExecutor = context.executor.asUnownedSerialExecutor()
+        position = Position(epoch: epoch, seq: 0)
+        ring = EventRing(startingAt: position)
+        outgoing = Array(repeating: [], count: context.edges.count)
+        snapshots = SnapshotPolicy(
+            snapshotBytes: snapshotBytes, journalBytes: journalBytes, now: context.clock.monotonic().nanoseconds)
+    }
+
+    // MARK: - Commands
+
+    /// Applies a batch in order; answers that depend on nothing uncommitted leave at the end of the call.
+    func handle(_ commands: [Command]) -> Turn {
+        for command in commands { handle(command) }
+        return endTurn()
+    }
+
+    private func handle(_ command: Command) {
+        switch command.body {
+        case .vote(let vote): castVote(vote, command)
+        case .subscribe(let after): subscribe(after, command.ticket)
+        case .leave: subscribedEdges.removeAll { $0 == command.ticket.edge }
+        case .manage(.signal(let principal, let name, let data), let mark):
+            signal(principal, name: name, data: data, command, mark)
+        case .manage(let management, let mark): manage(management, mark, command)
+        case .verify: preconditionFailure("verify is the shard's matter")
+        }
+    }
+
+    private func castVote(_ vote: VoteCommand, _ command: Command) {
+        let key = state.pollKey(of: vote.poll)
+        let voter: Hash128? = if let key, let name = vote.voter { VoterHash.voter(name, key: key) } else { nil }
+        let mark: Hash128? =
+            if let key, let text = vote.key { VoterHash.mark(text, voter: vote.voter, key: key) } else { nil }
+        let votesBefore = records.byteCount
+        do {
+            let status = try state.castVote(
+                poll: vote.poll, option: vote.option, voter: voter, key: mark, channel: vote.channel,
+                at: command.receivedAt, into: &records)
+            context.metrics.votes(status).increment()
+            if records.byteCount != votesBefore {
+                openGeneration { $0.noteVote() }
+            }
+            gate(.vote(command.ticket, status))
+        } catch {
+            if error.code == .pollClosed { context.metrics.lateVotes.increment() }
+            context.metrics.votesRefused.increment()
+            gate(.answer(command.ticket, .failure(error)))
+        }
+    }
+
+    private func manage(_ command: ManagementCommand, _ mark: IdempotencyMark?, _ origin: Command) {
+        applyDue(at: origin.receivedAt)
+        do {
+            if let mark, let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
+                gate(.answer(origin.ticket, .document(status: first.status, json: first.body)))
+                return
+            }
+        } catch {
+            gate(.answer(origin.ticket, .failure(error)))
+            return
+        }
+        let reply: Reply
+        do {
+            reply = try execute(command, at: origin.receivedAt)
+        } catch {
+            reply = .document(status: error.code.httpStatus, json: ReplyDocuments.failure(error))
+        }
+        if let mark, case .document(let status, let json) = reply {
+            record([state.remember(key: mark.key, body: mark.body, status: status, reply: json, at: origin.receivedAt)])
+        }
+        gate(.answer(origin.ticket, reply))
+    }
+
+    /// Decides and applies one rare command.
+    private func execute(_ command: ManagementCommand, at now: Timestamp) throws(ClientError) -> Reply {
+        switch command {
+        case .create:
+            // The shard created this campaign with the event that began it; only the answer is left to make.
+            return .document(status: 201, json: ReplyDocuments.campaign(state.view))
+        case .update(let principal, let patch):
+            try principal.requireManagement(ofOwner: state.ownerId)
+            record(try state.decide(.update(patch), at: now))
+            return .document(status: 200, json: ReplyDocuments.campaign(state.view))
+        case .delete(let principal):
+            try principal.requireManagement(ofOwner: state.ownerId)
+            record(try state.decide(.delete, at: now))
+            return .document(status: 204, json: [])
+        case .launch(let principal, let draft):
+            try principal.requireManagement(ofOwner: state.ownerId)
+            let poll = PollID(UUIDv7(at: now, random: context.random.next128()))
+            let secret = context.random.next128()
+            record(try state.decide(.launch(poll, draft, voterKey: Hash128(secret)), at: now))
+            context.metrics.pollsLaunched.increment()
+            return try pollDocument(poll, status: 201)
+        case .cancel(let principal, let poll):
+            try principal.requireManagement(ofOwner: state.ownerId)
+            record(try state.decide(.cancel(poll), at: now))
+            return try pollDocument(poll, status: 200)
+        case .readCampaign:
+            try requireAlive()
+            return .document(status: 200, json: ReplyDocuments.campaign(state.view))
+        case .readPolls(let limit):
+            try requireAlive()
+            return .document(
+                status: 200, json: ReplyDocuments.polls(state.history(limit: limit, position: position)))
+        case .readPoll(let poll):
+            try requireAlive()
+            return try pollDocument(poll, status: 200)
+        case .signal:
+            preconditionFailure("signals do not pass through the journal")
+        }
+    }
+
+    private func requireAlive() throws(ClientError) {
+        if state.isDeleted { throw ClientError(.notFound, "no such campaign") }
+    }
+
+    private func pollDocument(_ poll: PollID, status: Int) throws(ClientError) -> Reply {
+        guard let view = state.pollView(poll, position: position) else {
+            throw ClientError(.notFound, "no such poll in this campaign")
+        }
+        return .document(status: status, json: ReplyDocuments.poll(view))
+    }
+
+    // MARK: - Signals and subscriptions
+
+    /// Signals are sequenced but not journaled, so they wait for no commit.
+    private func signal(
+        _ principal: Principal, name: String, data: [UInt8], _ origin: Command, _ mark: IdempotencyMark?
+    ) {
+        do {
+            try requireAlive()
+            try principal.requireManagement(ofOwner: state.ownerId)
+            if let mark {
+                try signalOnce(name: name, data: data, mark: mark, origin)
+                return
+            }
+        } catch {
+            gate(.answer(origin.ticket, .failure(error)))
+            return
+        }
+        emit(.signal(name: name, data: data), at: origin.receivedAt)
+        post(.reply(origin.ticket, .signal(position)), to: origin.ticket.edge)
+    }
+
+    /// A signal under an Idempotency-Key: the key is journaled, the signal itself is not.
+    private func signalOnce(
+        name: String, data: [UInt8], mark: IdempotencyMark, _ origin: Command
+    ) throws(ClientError) {
+        if let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
+            gate(.answer(origin.ticket, .document(status: first.status, json: first.body)))
+            return
+        }
+        emit(.signal(name: name, data: data), at: origin.receivedAt)
+        let json = ReplyDocuments.position(position)
+        record([state.remember(key: mark.key, body: mark.body, status: 202, reply: json, at: origin.receivedAt)])
+        gate(.answer(origin.ticket, .document(status: 202, json: json)))
+    }
+
+    private func subscribe(_ after: Position?, _ ticket: ReplyTicket) {
+        guard !state.isDeleted else {
+            gate(.answer(ticket, .failure(ClientError(.notFound, "no such campaign"))))
+            return
+        }
+        if let after, let missed = ring.events(after: after, current: position) {
+            let subscribed = Subscribed(campaign: id, position: after, recovered: true, poll: nil)
+            join(ticket, Joined(subscribed: subscribed, missed: missed))
+            return
+        }
+        gate(.join(ticket, state.latestPollView(position: position), position))
+    }
+
+    private func join(_ ticket: ReplyTicket, _ joined: Joined) {
+        if !subscribedEdges.contains(ticket.edge) { subscribedEdges.append(ticket.edge) }
+        post(.joined(ticket, joined), to: ticket.edge)
+    }
+
+    // MARK: - Time
+
+    /// Applies countdown marks and the end that are due, and sends an update that is owed.
+    func wake(at now: Timestamp) -> Turn {
+        // Votes read before the end may still be on their way from another loop: the end waits a moment for them.
+        applyDue(at: now.advanced(byMilliseconds: -context.receiptGraceMilliseconds), sentAt: now)
+        return endTurn()
+    }
+
+    private func applyDue(at now: Timestamp, sentAt: Timestamp? = nil) {
+        guard let deadline = state.nextDeadline, deadline <= (sentAt ?? now) else { return }
+        record(state.dueEvents(at: sentAt ?? now, endsBy: now))
+    }
+
+    // MARK: - Effects and the gate
+
+    /// Applies decided events and notes them for the journal and for the subscribers.
+    private func record(_ events: [CampaignEvent]) {
+        for event in events {
+            state.evolve(event)
+            records.append(event, campaign: id)
+            let step = state.step(for: event, position: position)
+            openGeneration { generation in
+                if let step { generation.steps.append(step) }
+            }
+            if case .pollEnd? = step { snapshots.pollClosed() }
+            if case .deleted? = step { snapshots.pollClosed() }
+        }
+    }
+
+    private func openGeneration(_ body: (inout Generation) -> Void) {
+        if pending.last?.lsn != nil || pending.isEmpty {
+            pending.append(Generation(openedAt: context.clock.monotonic().nanoseconds))
+        }
+        body(&pending[pending.count - 1])
+    }
+
+    /// Holds an answer back until everything that it may rest on is committed; at once where nothing is pending.
+    private func gate(_ reply: GatedReply) {
+        guard pending.isEmpty else {
+            pending[pending.count - 1].replies.append(reply)
+            return
+        }
+        release(reply)
+    }
+
+    private func release(_ reply: GatedReply) {
+        switch reply {
+        case .vote(let ticket, let status):
+            post(.reply(ticket, .vote(status, position)), to: ticket.edge)
+        case .answer(let ticket, let answer):
+            post(.reply(ticket, answer), to: ticket.edge)
+        case .join(let ticket, let poll, let at):
+            // Events that left since the view was taken follow it, so that nothing is missed in between.
+            let missed = ring.events(after: at, current: position) ?? []
+            let subscribed = Subscribed(campaign: id, position: at, recovered: false, poll: poll)
+            join(ticket, Joined(subscribed: subscribed, missed: missed))
+        }
+    }
+
+    /// Takes the open records for the row `lsn`. What waits for them is released by `committed`.
+    func seal(_ lsn: UInt64) -> (records: [UInt8], votes: Int, snapshot: CapturedSnapshot?) {
+        precondition(pending.last.map { $0.lsn == nil } ?? false, "campaign \(id) sealed without open effects")
+        let votes = records.voteCount
+        let bytes = records.take()
+        let now = context.clock.monotonic().nanoseconds
+        pending[pending.count - 1].lsn = lsn
+        if votes > 0, conflator.mayLeave(at: now) {
+            pending[pending.count - 1].tally = state.runningTally
+        }
+        snapshots.journaled(bytes: bytes.count, now: now)
+        guard snapshots.isDue(at: now) else { return (bytes, votes, nil) }
+        return (bytes, votes, capture(lsn: lsn))
+    }
+
+    /// The row `lsn` is committed: its effects become visible.
+    func committed(_ lsn: UInt64) -> Turn {
+        let now = context.clock.now()
+        while let first = pending.first, let sealed = first.lsn, sealed <= lsn {
+            pending.removeFirst()
+            release(first, at: now)
+        }
+        return endTurn()
+    }
+
+    private func release(_ generation: Generation, at now: Timestamp) {
+        for step in generation.steps {
+            switch step {
+            case .votes:
+                position.seq += 1
+                conflator.tallyChanged()
+            case .pollStart(var poll):
+                poll.position = Position(epoch: position.epoch, seq: position.seq + 1)
+                conflator.superseded()
+                emit(.pollStart(poll), at: now)
+            case .countdown(let poll, let secondsLeft):
+                emit(.pollCountdown(id: poll, secondsLeft: secondsLeft), at: now)
+            case .pollEnd(var poll):
+                poll.position = Position(epoch: position.epoch, seq: position.seq + 1)
+                conflator.superseded()
+                emit(.pollEnd(poll), at: now)
+            case .updated(let view):
+                emit(.campaignUpdated(view), at: now)
+            case .deleted:
+                emit(.campaignDeleted(id), at: now)
+            }
+        }
+        if let tally = generation.tally, conflator.isOwed {
+            let monotonic = context.clock.monotonic().nanoseconds
+            emitUpdate(tally, at: now, monotonic: monotonic)
+        }
+        for reply in generation.replies { release(reply) }
+    }
+
+    // MARK: - Emission
+
+    private func emitUpdate(_ tally: TallyView, at now: Timestamp, monotonic: UInt64) {
+        conflator.updateSent(at: monotonic)
+        // An update takes no place of its own: it stands at the newest batch that it shows.
+        let event = SharedEvent(ServerEvent(campaign: id, position: position, at: now, body: .pollUpdate(tally)))
+        broadcast(event)
+    }
+
+    private func emit(_ body: EventBody, at now: Timestamp) {
+        position.seq += 1
+        broadcast(SharedEvent(ServerEvent(campaign: id, position: position, at: now, body: body)))
+    }
+
+    private func broadcast(_ event: SharedEvent) {
+        ring.append(event, now: context.clock.monotonic().nanoseconds)
+        for edge in subscribedEdges { post(.event(event), to: edge) }
+    }
+
+    private func post(_ message: EdgeMessage, to edge: UInt16) {
+        outgoing[Int(edge)].append(message)
+    }
+
+    /// Sends what the turn produced, one batch per edge.
+    private func endTurn() -> Turn {
+        let monotonic = context.clock.monotonic().nanoseconds
+        if pending.isEmpty, conflator.isOwed, conflator.mayLeave(at: monotonic), let tally = state.runningTally {
+            emitUpdate(tally, at: context.clock.now(), monotonic: monotonic)
+        }
+        for edge in outgoing.indices where !outgoing[edge].isEmpty {
+            context.edges[edge].deliver(&outgoing[edge])
+        }
+        let isDirty = pending.last.map { $0.lsn == nil } ?? false
+        return Turn(
+            isDirty: isDirty, openBytes: records.byteCount, openVotes: records.voteCount,
+            wakeAfter: wakeAfter(monotonic))
+    }
+
+    private func wakeAfter(_ monotonic: UInt64) -> UInt64? {
+        var soonest = conflator.delay(at: monotonic)
+        if soonest == 0 { soonest = pending.isEmpty ? 0 : nil }  // a commit is coming and will send it
+        if let deadline = state.nextDeadline {
+            let milliseconds = max(0, deadline.milliseconds(since: context.clock.now()))
+            soonest = min(soonest ?? .max, UInt64(milliseconds) * 1_000_000)
+        }
+        return soonest
+    }
+}

@@ -1,0 +1,42 @@
+// The output gate of one campaign. Effects that are not committed yet are grouped by the journal row that will carry
+// them, and with each group waits everything that may only be seen once that row is committed.
+
+import Protocol
+
+/// One step of a campaign's stream: each takes the next `seq` when its row commits.
+enum PendingStep: Sendable {
+    /// Votes, however many follow one another in the row.
+    case votes
+    case pollStart(PollView)
+    case countdown(PollID, secondsLeft: Int)
+    case pollEnd(PollView)
+    case updated(CampaignView)
+    case deleted
+}
+
+/// What waits for a commit.
+enum GatedReply: Sendable {
+    case vote(ReplyTicket, VoteStatus)
+    case answer(ReplyTicket, Reply)
+    /// A new subscriber; the view was taken when it asked, at the committed position of that moment.
+    indirect case join(ReplyTicket, PollView?, Position)
+}
+
+/// Everything of one campaign that hangs on one journal row.
+///
+/// Open (`lsn == nil`) → sealed (its records are in the row `lsn`) → released at the commit.
+struct Generation: Sendable {
+    var lsn: UInt64?
+    var openedAt: UInt64
+    var steps: [PendingStep] = []
+    var replies: [GatedReply] = []
+    /// The tally as of the seal, taken where an update may leave at the commit.
+    var tally: TallyView?
+
+    init(openedAt: UInt64) { self.openedAt = openedAt }
+
+    mutating func noteVote() {
+        if case .votes? = steps.last { return }
+        steps.append(.votes)
+    }
+}

@@ -1,0 +1,90 @@
+// What happens when a connection's time is over: slow heads, rests, silence, tokens that expired, and the drain.
+
+import Platform
+import Protocol
+import Web
+
+extension Edge {
+    func deadlinePassed(_ connection: Connection) {
+        switch connection.deadlineMeaning {
+        case .none: break
+        case .head: headTookTooLong(connection)
+        case .idle: connection.stream.close()
+        case .closing: connection.stream.reset()
+        case .hello:
+            guard connection.principal == nil else { return }
+            closeWebSocket(connection, 4401, "no token within \(EdgeTimeouts.helloSeconds) s")
+        case .heartbeat:
+            if connection.phase == .eventStream { pingEventStream(connection) } else { heartbeat(connection) }
+        }
+    }
+
+    /// A request that began must end; a connection that never began one is closed in silence.
+    private func headTookTooLong(_ connection: Connection) {
+        guard connection.phase == .http, connection.exchange == nil else { return }
+        guard let parser = connection.parser, parser.isInsideRequest else { return connection.stream.close() }
+        connection.exchange = Exchange(
+            requestID: "-", route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
+        let error = ClientError(.badRequest, "the request took too long to arrive")
+        respond(connection, status: 408, json: ReplyDocuments.errorEnvelope(error, requestID: "-"))
+    }
+
+    private func heartbeat(_ connection: Connection) {
+        guard let state = connection.webSocket, connection.phase == .webSocket else { return }
+        if let expiresAt = connection.expiresAt, context.clock.now() > expiresAt {
+            return closeWebSocket(connection, 4401, "the token expired")
+        }
+        guard seconds &- connection.lastHeard < EdgeTimeouts.silenceSeconds else {
+            return closeWebSocket(connection, 4408, "nothing heard for \(EdgeTimeouts.silenceSeconds) s")
+        }
+        if seconds &- state.lastPing >= EdgeTimeouts.pingSeconds {
+            state.lastPing = seconds
+            if !connection.stream.isBlocked {
+                append(connection) { WebSocketFrameWriter.append(opcode: .ping, payload: [], deflated: false, to: &$0) }
+            }
+        }
+        setDeadline(connection, .heartbeat, after: nextHeartbeat(connection, state))
+    }
+
+    /// Seconds to the next look: the next ping, the token's end, or the end of patience, whichever comes first.
+    func nextHeartbeat(_ connection: Connection, _ state: WebSocketState) -> UInt32 {
+        var delay = EdgeTimeouts.pingSeconds - min(EdgeTimeouts.pingSeconds - 1, seconds &- state.lastPing)
+        if let expiresAt = connection.expiresAt {
+            let left = max(0, expiresAt.milliseconds(since: context.clock.now())) / 1000 + 1
+            delay = min(delay, UInt32(clamping: left))
+        }
+        let patience = EdgeTimeouts.silenceSeconds - min(EdgeTimeouts.silenceSeconds, seconds &- connection.lastHeard)
+        return max(1, min(delay, patience))
+    }
+
+    // MARK: - Drain
+
+    /// Tells every client of this edge to reconnect elsewhere, each once its answers are out, spread over `slices`.
+    ///
+    /// Returns the connections that are still open.
+    func drain(slice: Int, of slices: Int) -> Int {
+        isDraining = true
+        for connection in connections {
+            guard let connection, Int(connection.index) % slices <= slice else { continue }
+            drain(connection)
+        }
+        turnEnded()
+        return connectionCount
+    }
+
+    private func drain(_ connection: Connection) {
+        switch connection.phase {
+        case .webSocket:
+            guard connection.outstanding == 0 else { return }  // the next slice looks again
+            closeWebSocket(connection, 1001, "drain; retry=\(drainRetryMilliseconds)")
+        case .eventStream:
+            guard connection.outstanding == 0 else { return }
+            append(connection) { SSEWriter.appendRetry(drainRetryMilliseconds, to: &$0) }
+            unsubscribeAll(connection)
+            closeAfterWriting(connection)
+        case .http:
+            if connection.exchange == nil, connection.parser?.isInsideRequest != true { connection.stream.close() }
+        case .closing: break
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// Server-Sent Events: one campaign, one direction, resumed by `Last-Event-ID`.
+
+import Platform
+import Protocol
+import Web
+
+extension Edge {
+    func openEventStream(
+        _ connection: Connection, _ request: HTTPRequest, _ campaign: CampaignID
+    ) throws(ClientError) {
+        let principal = try principal(of: request, allowsQuery: true)
+        var after: Position?
+        if let header = request.header("last-event-id") {
+            guard let (epoch, seq) = LastEventID.parse(header) else {
+                throw ClientError(
+                    .badRequest, "Last-Event-ID is epoch-seq",
+                    details: [.init(field: "Last-Event-ID", message: "two integers joined by a dash")])
+            }
+            after = Position(epoch: epoch, seq: seq)
+        }
+        connection.principal = principal
+        connection.phase = .eventStream
+        connection.expiresAt = principal.expiresAt
+        setDeadline(connection, .heartbeat, after: EdgeTimeouts.eventStreamPingSeconds)
+        follow(connection, campaign, variant: .sse)
+        send(connection, campaign, .subscribe(after: after))
+    }
+
+    /// The owner answered: head, then the snapshot unless the stream is resumed.
+    func beginEventStream(_ connection: Connection, _ joined: Joined) {
+        guard let exchange = connection.exchange else { return }
+        connection.exchange = nil
+        connection.parser = nil
+        context.metrics.countHTTP(exchange.route?.label ?? "none", status: 200)
+        let node = context.nodeName
+        append(connection) { output in
+            ResponseHeaders.appendHead(
+                status: 200, contentType: "text/event-stream", bodyBytes: nil, exchange: exchange, node: node,
+                policy: ResponseHeaders.apiPolicy, headers: [("X-Accel-Buffering", "no")], closes: true, to: &output)
+        }
+        guard !joined.subscribed.recovered else { return }
+        var data: [UInt8] = []
+        JSONClientCodec.encodeSnapshotData(joined.subscribed, into: &data)
+        let position = joined.subscribed.position
+        append(connection) { output in
+            SSEWriter.appendEvent(
+                name: "snapshot", epoch: position.epoch, seq: position.seq, data: data, to: &output)
+        }
+    }
+
+    /// The campaign cannot be followed: an ordinary answer, since no head was sent yet.
+    func failEventStream(_ connection: Connection, _ error: ClientError) {
+        connection.phase = .http
+        fail(connection, error)
+    }
+
+    func pingEventStream(_ connection: Connection) {
+        if let expiresAt = connection.expiresAt, context.clock.now() > expiresAt {
+            let error = ClientError(.unauthorized, "the token expired")
+            append(connection) { output in
+                SSEWriter.appendEvent(name: "error", data: ReplyDocuments.failure(error), to: &output)
+            }
+            unsubscribeAll(connection)
+            return closeAfterWriting(connection)
+        }
+        append(connection) { SSEWriter.appendComment("ping", to: &$0) }
+        setDeadline(connection, .heartbeat, after: EdgeTimeouts.eventStreamPingSeconds)
+    }
+}

@@ -1,0 +1,161 @@
+// The routes that become commands: who asks, what exactly, and where the answer is awaited.
+
+import Cluster
+import Domain
+import Platform
+import Protocol
+import Web
+
+extension Edge {
+    /// Who sends this request; in open mode everybody is the service.
+    func principal(of request: HTTPRequest, allowsQuery: Bool = false) throws(ClientError) -> Principal {
+        guard let tokens = context.tokens else { return .openMode }
+        var token = request.header("authorization").flatMap(Self.bearer)
+        if token == nil, allowsQuery { token = request.queryValue("token") }
+        guard let token else { throw ClientError(.unauthorized, "a token is needed: Authorization: Bearer …") }
+        return try tokens.verify(token, at: context.clock.now())
+    }
+
+    static func bearer(_ header: String) -> String? {
+        let parts = header.split(separator: " ", omittingEmptySubsequences: true)
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+        return String(parts[1])
+    }
+
+    func serveManagement(
+        _ connection: Connection, _ request: HTTPRequest, _ route: Route
+    ) throws(ClientError) {
+        let principal = try principal(of: request)
+        let mark = try idempotency(request, principal)
+        switch route {
+        case .createCampaign:
+            try principal.requireCreation()
+            let draft = try CampaignDraft.decode(try jsonBody(request))
+            create(connection, principal, draft, mark)
+        case .readCampaign(let campaign): manage(connection, campaign, .readCampaign, nil)
+        case .updateCampaign(let campaign):
+            let patch = try CampaignPatch.decode(try jsonBody(request))
+            manage(connection, campaign, .update(principal, patch), nil)
+        case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
+        case .launchPoll(let campaign):
+            try limitLaunches(principal)
+            let draft = try PollDraft.decode(try jsonBody(request))
+            manage(connection, campaign, .launch(principal, draft), mark)
+        case .readPolls(let campaign):
+            manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
+        case .readPoll(let campaign, let poll): manage(connection, campaign, .readPoll(poll), nil)
+        case .cancelPoll(let campaign, let poll):
+            try requireJSONType(request)
+            manage(connection, campaign, .cancel(principal, poll), mark)
+        case .signal(let campaign):
+            let draft = try SignalDraft.decode(try jsonBody(request))
+            manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
+        case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
+            preconditionFailure("not a management route: \(route)")
+        }
+    }
+
+    private func manage(
+        _ connection: Connection, _ campaign: CampaignID, _ command: ManagementCommand, _ mark: IdempotencyMark?
+    ) {
+        send(connection, campaign, .manage(command, mark))
+    }
+
+    /// A new campaign is created by the owner of its slot; a keyed creation by the owner of the key's slot, which
+    /// draws an id of that slot, so that key and campaign are committed together.
+    private func create(
+        _ connection: Connection, _ principal: Principal, _ draft: CampaignDraft, _ mark: IdempotencyMark?
+    ) {
+        let slot: Slot
+        if let mark {
+            slot = Slot(ofHash: mark.key.high)
+        } else {
+            slot = Slot(UInt16(truncatingIfNeeded: context.random.next()) % UInt16(Slot.count))
+        }
+        let creation = CreationCommand(
+            slot: slot, principal: principal, draft: draft, mark: mark, ticket: ticket(connection),
+            receivedAt: context.clock.now())
+        outboxes[context.loop(of: slot)].append(.create(creation))
+        connection.outstanding += 1
+    }
+
+    /// Hands a command to the owner of its campaign at the end of this turn.
+    func send(_ connection: Connection, _ campaign: CampaignID, _ body: CommandBody, request: RequestID? = nil) {
+        let command = Command(
+            campaign: campaign, ticket: ticket(connection, request), receivedAt: context.clock.now(), body: body)
+        outboxes[loop(of: campaign)].append(.command(command))
+        connection.outstanding += 1
+        if connection.outstanding >= EdgeBuffers.outstandingLimit { pauseReading(connection) }
+    }
+
+    func loop(of campaign: CampaignID) -> Int {
+        if let lastRoute, lastRoute.campaign == campaign { return lastRoute.loop }
+        let loop = context.loop(of: Slot(of: campaign))
+        lastRoute = (campaign, loop)
+        return loop
+    }
+
+    // MARK: - Parts of a request
+
+    func requireJSONType(_ request: HTTPRequest) throws(ClientError) {
+        let type = request.header("content-type") ?? ""
+        let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
+        guard essence == "application/json" else { throw ClientError(.badRequest, ContentTypeFault.message) }
+    }
+
+    private func jsonBody(_ request: HTTPRequest) throws(ClientError) -> [UInt8] {
+        try requireJSONType(request)
+        return request.body
+    }
+
+    private func historyLimit(_ request: HTTPRequest) throws(ClientError) -> Int {
+        guard let text = request.queryValue("limit") else { return 20 }
+        guard let limit = Int(text), (1...100).contains(limit) else {
+            throw ClientError(
+                .badRequest, "limit is a number from 1 to 100",
+                details: [.init(field: "limit", message: "a number from 1 to 100")])
+        }
+        return limit
+    }
+
+    func idempotencyKey(_ request: HTTPRequest) throws(ClientError) -> String? {
+        guard let key = request.header("idempotency-key") else { return nil }
+        guard (1...Limits.keyBytesLimit).contains(key.utf8.count), key.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else {
+            throw ClientError(
+                .badRequest, "Idempotency-Key is 1 to 64 visible ASCII characters",
+                details: [.init(field: "Idempotency-Key", message: "1 to 64 visible ASCII characters")])
+        }
+        return key
+    }
+
+    private func idempotency(
+        _ request: HTTPRequest, _ principal: Principal
+    ) throws(ClientError) -> IdempotencyMark? {
+        guard request.method == .post, let key = try idempotencyKey(request) else { return nil }
+        return IdempotencyMark(
+            key: VoterHash.idempotencyKey(principal: principal.subject ?? "", path: request.path, key: key),
+            body: VoterHash.body(request.body))
+    }
+
+    /// Launches are limited per principal, never for a service.
+    private func limitLaunches(_ principal: Principal) throws(ClientError) {
+        guard principal.role != .service, let subject = principal.subject else { return }
+        try context.launchLimiter.admit(subject, at: context.clock.monotonic().nanoseconds)
+    }
+}
+
+/// The one fault that answers 415: the code is `bad_request`, the status says more.
+enum ContentTypeFault {
+    static let message = "the body must be application/json"
+}
+
+extension Substring {
+    /// Without spaces and tabs at both ends.
+    func trimmingBlanks() -> String {
+        var rest = self
+        while let first = rest.first, first == " " || first == "\t" { rest.removeFirst() }
+        while let last = rest.last, last == " " || last == "\t" { rest.removeLast() }
+        return String(rest)
+    }
+}

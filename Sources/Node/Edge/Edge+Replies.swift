@@ -1,0 +1,48 @@
+// Answers on their way back to the client that asked.
+
+import Platform
+import Protocol
+import Web
+
+extension Edge {
+    func replyArrived(_ ticket: ReplyTicket, _ reply: Reply) {
+        guard let connection = connection(ticket) else { return }
+        connection.outstanding -= 1
+        switch connection.phase {
+        case .webSocket: replyToWebSocket(connection, ticket.request, reply)
+        case .http: replyToHTTP(connection, Int(ticket.item), reply)
+        case .eventStream, .closing: break
+        }
+        if connection.isReadingPaused { resumeReading(connection) }
+    }
+
+    private func replyToHTTP(_ connection: Connection, _ item: Int, _ reply: Reply) {
+        guard let exchange = connection.exchange else { return }
+        switch reply {
+        case .vote(let status, let position): noteVote(connection, item, .success((status, position)))
+        case .signal(let position):
+            respond(
+                connection, status: 202, json: ReplyDocuments.dataEnvelope(ReplyDocuments.position(position)))
+        case .document(let status, let json):
+            let body =
+                status < 400
+                ? ReplyDocuments.dataEnvelope(json) : ReplyDocuments.errorEnvelope(json, requestID: exchange.requestID)
+            respond(connection, status: status, json: status == 204 ? [] : body)
+        case .failure(let error):
+            if exchange.votes != nil {
+                noteVote(connection, item, .failure(error))
+            } else {
+                fail(connection, error)
+            }
+        }
+    }
+
+    private func replyToWebSocket(_ connection: Connection, _ id: RequestID?, _ reply: Reply) {
+        switch reply {
+        case .vote(let status, let position): sendAck(connection, id, status, position)
+        case .signal(let position): sendAck(connection, id, nil, position)
+        case .failure(let error): sendMessage(connection, .error(id: id, campaign: nil, error))
+        case .document: break  // no WebSocket message asks for one
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// Subscriptions and the fan-out. The edge follows a campaign once, however many of its connections do; an event comes
+// once and leaves to all of them as the same bytes.
+
+import Platform
+import Protocol
+import Web
+
+extension Edge {
+    func subscribe(_ connection: Connection, _ id: RequestID?, _ request: SubscriptionRequest) {
+        let known = connection.subscriptions.firstIndex { $0.topic.campaign == request.campaign }
+        if known == nil, connection.subscriptions.count >= Limits.subscriptionsPerConnectionLimit {
+            let error = ClientError(
+                .badRequest, "a connection has at most \(Limits.subscriptionsPerConnectionLimit) subscriptions")
+            return sendMessage(connection, .error(id: id, campaign: request.campaign, error))
+        }
+        if let known {
+            // A repeated wish starts over from the position that it names.
+            leaveTopic(connection.subscriptions[known])
+            connection.subscriptions.remove(at: known)
+        }
+        follow(connection, request.campaign, variant: connection.webSocket?.variant ?? .sse)
+        send(connection, request.campaign, .subscribe(after: request.after), request: id)
+    }
+
+    /// Notes that the connection wants to follow; its place in the topic comes with the owner's answer.
+    func follow(_ connection: Connection, _ campaign: CampaignID, variant: WireVariant) {
+        let topic: Topic
+        if let existing = topics[campaign] {
+            topic = existing
+        } else {
+            topic = Topic(campaign: campaign)
+            topics[campaign] = topic
+        }
+        topic.pendingJoins += 1
+        connection.subscriptions.append(Subscription(topic: topic, variant: variant, place: -1))
+    }
+
+    func unsubscribe(_ connection: Connection, _ campaign: CampaignID) {
+        guard let index = connection.subscriptions.firstIndex(where: { $0.topic.campaign == campaign }) else { return }
+        let subscription = connection.subscriptions.remove(at: index)
+        leaveTopic(subscription)
+        retireIfUnused(subscription.topic)
+    }
+
+    func unsubscribeAll(_ connection: Connection) {
+        let all = connection.subscriptions
+        connection.subscriptions = []
+        for subscription in all {
+            leaveTopic(subscription)
+            retireIfUnused(subscription.topic)
+        }
+    }
+
+    private func leaveTopic(_ subscription: Subscription) {
+        if subscription.place >= 0 {
+            // What was broadcast before goes to everybody who was there before.
+            flush(subscription.topic)
+            subscription.topic.remove(subscription.variant, at: subscription.place)
+            context.metrics.subscriptions.add(-1)
+        }
+    }
+
+    /// The last subscriber is gone: the owner need not send here any more.
+    private func retireIfUnused(_ topic: Topic) {
+        guard topic.isUnused, topics[topic.campaign] === topic else { return }
+        topics[topic.campaign] = nil
+        let ticket = ReplyTicket(edge: index, connection: .max, generation: 0, request: nil)
+        let command = Command(
+            campaign: topic.campaign, ticket: ticket, receivedAt: context.clock.now(), body: .leave)
+        outboxes[loop(of: topic.campaign)].append(.command(command))
+    }
+
+    // MARK: - Answers
+
+    func joinedArrived(_ ticket: ReplyTicket, _ joined: Joined) {
+        let campaign = joined.subscribed.campaign
+        guard let topic = topics[campaign] else { return }
+        topic.pendingJoins -= 1
+        guard let connection = connection(ticket),
+            let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 })
+        else { return retireIfUnused(topic) }
+        connection.outstanding -= 1
+        flush(topic)  // earlier events of this turn are not for the newcomer
+        let variant = connection.subscriptions[index].variant
+        connection.subscriptions[index].place = topic.add(connection, variant)
+        context.metrics.subscriptions.add(1)
+        if connection.phase == .eventStream {
+            beginEventStream(connection, joined)
+        } else {
+            sendMessage(connection, .subscribed(id: ticket.request, joined.subscribed))
+        }
+        for event in joined.missed { send(connection, event, event.frame(variant)) }
+        if connection.isReadingPaused { resumeReading(connection) }
+    }
+
+    func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
+        if let topic = topics[campaign] {
+            topic.pendingJoins -= 1
+            if let connection = connection(ticket),
+                let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 })
+            {
+                connection.subscriptions.remove(at: index)
+            }
+            retireIfUnused(topic)
+        }
+        guard let connection = connection(ticket) else { return }
+        connection.outstanding -= 1
+        switch connection.phase {
+        case .webSocket: sendMessage(connection, .error(id: ticket.request, campaign: campaign, error))
+        case .eventStream: failEventStream(connection, error)
+        case .http, .closing: break
+        }
+        if connection.isReadingPaused { resumeReading(connection) }
+    }
+
+    // MARK: - Fan-out
+
+    func eventArrived(_ event: SharedEvent) {
+        guard let topic = topics[event.campaign] else { return }
+        if topic.turnEvents.isEmpty { touchedTopics.append(topic) }
+        topic.turnEvents.append(event)
+    }
+
+    /// Writes what this turn's batch of events brought.
+    func flushTopics() {
+        guard !touchedTopics.isEmpty else { return }
+        let touched = touchedTopics
+        touchedTopics.removeAll(keepingCapacity: true)
+        for topic in touched { flush(topic) }
+    }
+
+    private func flush(_ topic: Topic) {
+        guard !topic.turnEvents.isEmpty else { return }
+        let events = topic.turnEvents
+        topic.turnEvents.removeAll(keepingCapacity: true)
+        for variant in WireVariant.allCases where !topic.members[variant.rawValue].isEmpty {
+            let frames = events.map { $0.frame(variant) }
+            let joined = frames.count == 1 ? frames[0] : SharedBytes(joining: frames)
+            let members = topic.members[variant.rawValue]
+            context.metrics.deliveries.add(UInt64(members.count * events.count))
+            for connection in members where connection.phase != .closing {
+                if connection.stream.isBlocked || !connection.lane.isEmpty {
+                    for (event, frame) in zip(events, frames) { wait(connection, event, frame) }
+                } else if connection.tail.isEmpty {
+                    joined.withUnsafeBytes { unsafe connection.stream.write($0) }
+                    noteBlocked(connection)
+                } else {
+                    // Replies of this turn go first, and the events ride along in the same write.
+                    append(connection) { output in
+                        joined.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// One event to one connection, as after a resume.
+    private func send(_ connection: Connection, _ event: SharedEvent, _ frame: SharedBytes) {
+        context.metrics.deliveries.increment()
+        if connection.stream.isBlocked || !connection.lane.isEmpty {
+            wait(connection, event, frame)
+        } else {
+            append(connection) { output in
+                frame.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+            }
+        }
+    }
+
+    private func wait(_ connection: Connection, _ event: SharedEvent, _ frame: SharedBytes) {
+        guard connection.phase != .closing else { return }
+        let isTaken =
+            event.isConflatable
+            ? connection.lane.pushUpdate(frame, of: event.campaign) : connection.lane.push(frame)
+        if !isTaken { cutSlowConsumer(connection) }
+    }
+}

@@ -1,0 +1,36 @@
+// The head of every answer, with the headers that every answer carries.
+
+import Web
+
+enum ResponseHeaders {
+    /// Nothing that an API answer could make a browser load.
+    static let apiPolicy: StaticString = "default-src 'none'; frame-ancestors 'none'"
+
+    static func appendHead(
+        status: Int, contentType: String, bodyBytes: Int?, exchange: Exchange, node: String, policy: StaticString,
+        headers: [(String, String)], closes: Bool, to output: inout [UInt8]
+    ) {
+        var head = HTTPResponseHead(status: status)
+        if status != 204, status != 304 { head.add("Content-Type", contentType) }
+        if let bodyBytes, status != 204, status != 304 { head.add("Content-Length", String(bodyBytes)) }
+        head.add("X-Request-ID", exchange.requestID)
+        head.add("X-Tumulte-Node", node)
+        head.add("X-Content-Type-Options", "nosniff")
+        head.add("Referrer-Policy", "no-referrer")
+        head.add("Cross-Origin-Resource-Policy", "same-origin")
+        head.add("Content-Security-Policy", "\(policy)")
+        var namesCache = false
+        for (name, value) in headers {
+            head.add(name, value)
+            namesCache = namesCache || name == "Cache-Control"
+        }
+        if !namesCache { head.add("Cache-Control", "no-store") }
+        if let origin = exchange.allowedOrigin {
+            head.add("Access-Control-Allow-Origin", origin)
+            head.add("Access-Control-Expose-Headers", "X-Request-ID, X-Tumulte-Node, Retry-After")
+            head.add("Vary", "Origin")
+        }
+        head.add("Connection", closes ? "close" : "keep-alive")
+        head.append(to: &output)
+    }
+}

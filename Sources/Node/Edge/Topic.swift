@@ -1,0 +1,37 @@
+// One campaign as an edge sees it: the connections of this loop that follow it, grouped by the form in which they want
+// its events, so that a broadcast is one pass over each group with one buffer.
+
+import Platform
+import Protocol
+
+final class Topic {
+    let campaign: CampaignID
+    /// Subscribers by wire variant; the order means nothing.
+    private(set) var members: [[Connection]]
+    /// Subscriptions that were asked for and not answered yet.
+    var pendingJoins = 0
+    /// Events of this turn that wait to be written, oldest first.
+    var turnEvents: [SharedEvent] = []
+
+    init(campaign: CampaignID) {
+        self.campaign = campaign
+        members = Array(repeating: [], count: WireVariant.allCases.count)
+    }
+
+    var memberCount: Int { members.reduce(0) { $0 + $1.count } }
+    var isUnused: Bool { pendingJoins == 0 && members.allSatisfy(\.isEmpty) }
+
+    /// Adds a connection; it finds its place again through its own subscription record.
+    func add(_ connection: Connection, _ variant: WireVariant) -> Int {
+        members[variant.rawValue].append(connection)
+        return members[variant.rawValue].count - 1
+    }
+
+    /// Removes the connection at `place`; the last one takes that place and is told so.
+    func remove(_ variant: WireVariant, at place: Int) {
+        let last = members[variant.rawValue].removeLast()
+        guard place < members[variant.rawValue].count else { return }
+        members[variant.rawValue][place] = last
+        last.moved(in: self, to: place)
+    }
+}

@@ -1,0 +1,25 @@
+// What the owner of a campaign sends to the edges.
+
+import Protocol
+
+/// The answer to one command.
+enum Reply: Sendable {
+    case vote(VoteStatus, Position)
+    case signal(Position)
+    /// JSON of the `data` of a success, or of the `error` (without its request id) where `status` is 400 or more.
+    indirect case document(status: Int, json: [UInt8])
+    indirect case failure(ClientError)
+}
+
+/// What became of a wish to follow a campaign; `missed` follows `subscribed` at once.
+struct Joined: Sendable {
+    let subscribed: Subscribed
+    let missed: [SharedEvent]
+}
+
+enum EdgeMessage: Sendable {
+    case reply(ReplyTicket, Reply)
+    indirect case joined(ReplyTicket, Joined)
+    indirect case joinFailed(ReplyTicket, CampaignID, ClientError)
+    case event(SharedEvent)
+}

@@ -1,0 +1,48 @@
+// A slot that this shard serves: its campaigns and its ledger.
+
+import Domain
+import Journal
+import Protocol
+
+/// One campaign as its shard keeps it.
+final class CampaignEntry {
+    let id: CampaignID
+    let slot: OpenSlot
+    let actor: CampaignActor
+    /// Commands of this turn.
+    var commands: [Command] = []
+    /// When the campaign wants to be woken, monotonic nanoseconds.
+    var wakeAt: UInt64?
+    var isInOpenRow = false
+    /// Bytes and votes of its open records, as last heard.
+    var openBytes = 0
+    var openVotes = 0
+
+    init(id: CampaignID, slot: OpenSlot, actor: CampaignActor) {
+        self.id = id
+        self.slot = slot
+        self.actor = actor
+    }
+}
+
+final class OpenSlot {
+    var ledger: SlotLedger
+    var campaigns: [CampaignID: CampaignEntry] = [:]
+    /// Keyed creations that are remembered, by key.
+    var creations: [Hash128: CampaignID] = [:]
+    /// Campaigns with effects that no row holds yet.
+    var openRow: [CampaignEntry] = []
+    var openBytes = 0
+    var openVotes = 0
+    /// Which campaigns each sealed row concerns, and what to do once it is committed; oldest first.
+    var sealedRows: [SealedEffects] = []
+    var isQueued = false
+
+    struct SealedEffects {
+        let lsn: UInt64
+        let campaigns: [CampaignEntry]
+        let captures: [CapturedState]
+    }
+
+    init(ledger: SlotLedger) { self.ledger = ledger }
+}

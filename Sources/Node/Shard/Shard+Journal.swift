@@ -1,0 +1,111 @@
+// From effects to rows and back: sealing, submission, and what the journal answered.
+
+import Journal
+import Platform
+import Protocol
+
+extension Shard {
+    /// Seals what is due and hands rows to the journal: one row in flight per slot.
+    func sealAndSubmit() async {
+        guard !busySlots.isEmpty else { return }
+        let slots = busySlots
+        busySlots.removeAll(keepingCapacity: true)
+        let now = context.clock.monotonic().nanoseconds
+        var rows: [SealedRow] = []
+        for slot in slots {
+            slot.isQueued = false
+            let isFull =
+                slot.openVotes >= ShardLimits.rowVotesLimit || slot.openBytes >= ShardLimits.rowBytesLimit
+            if !slot.openRow.isEmpty, slot.ledger.isQuiet || isFull { await seal(slot) }
+            if let row = slot.ledger.next(at: now) { rows.append(row) }
+        }
+        guard !rows.isEmpty else { return }
+        let inbox = inbox
+        let isTaken = context.journal.submit(rows) { outcomes in inbox.post(.rows(outcomes)) }
+        guard !isTaken else { return }
+        for slot in slots where slot.ledger.isInFlight {
+            slot.ledger.submissionRefused(at: now)
+            pausing.append(slot)
+        }
+    }
+
+    /// Fixes the open effects of a slot as its next row.
+    private func seal(_ slot: OpenSlot) async {
+        let entries = slot.openRow
+        slot.openRow = []
+        let lsn = slot.ledger.nextLSN
+        var payload = RowPayload()
+        var votes = 0
+        var captures: [CapturedState] = []
+        for entry in entries {
+            entry.isInOpenRow = false
+            let sealed = await entry.actor.seal(lsn)
+            payload.append(sealed.records)
+            votes += sealed.votes
+            if let capture = sealed.capture { captures.append(capture) }
+            entry.openBytes = 0
+            entry.openVotes = 0
+        }
+        slot.openBytes = 0
+        slot.openVotes = 0
+        slot.sealedRows.append(.init(lsn: lsn, campaigns: entries, captures: captures))
+        slot.ledger.seal(payload: payload.bytes, votes: votes, flush: context.random.next128())
+    }
+
+    /// The journal answered for one row.
+    func answered(_ outcome: RowOutcome) async {
+        guard case .open(let slot)? = slots[outcome.slot] else { return }
+        let now = context.clock.monotonic().nanoseconds
+        let bytesBefore = slot.ledger.queuedBytes
+        switch slot.ledger.answered(outcome.lsn, outcome.outcome, at: now) {
+        case .committed(let lsn):
+            uncommittedBytes -= bytesBefore - slot.ledger.queuedBytes
+            if isJournalFailing {
+                isJournalFailing = false
+                context.health.journalRecovered()
+                context.log.info("journal.recovered", [("slot", .integer(Int(slot.ledger.slot.index)))])
+            }
+            await release(slot, lsn)
+            queue(slot)
+        case .retry:
+            if case .failed(let error) = outcome.outcome { journalFailed(slot, error, at: now) }
+            pausing.append(slot)
+        case .fenced: await fenced(slot)
+        case .stale: break
+        }
+    }
+
+    private func release(_ slot: OpenSlot, _ lsn: UInt64) async {
+        while let first = slot.sealedRows.first, first.lsn <= lsn {
+            slot.sealedRows.removeFirst()
+            for entry in first.campaigns { noteTurn(entry, await entry.actor.committed(first.lsn)) }
+            for capture in first.captures {
+                guard let entry = slot.campaigns[capture.state.id] else { continue }
+                take(capture, entry, lsn: first.lsn)
+            }
+        }
+    }
+
+    private func journalFailed(_ slot: OpenSlot, _ error: JournalError, at now: UInt64) {
+        guard !isJournalFailing else { return }
+        isJournalFailing = true
+        context.health.journalFailed(at: now)
+        context.log.error(
+            "journal.failed",
+            [("slot", .integer(Int(slot.ledger.slot.index))), ("reason", .string(error.description))])
+    }
+
+    /// Another owner committed under a higher epoch: nothing of this slot may be shown any more.
+    private func fenced(_ slot: OpenSlot) async {
+        let index = slot.ledger.slot
+        context.log.error("slot.fenced", [("slot", .integer(Int(index.index)))])
+        let error = ClientError(.unavailable, "the slot has moved", retryAfterMilliseconds: 1000)
+        for entry in slot.campaigns.values.sorted(by: { $0.id < $1.id }) {
+            await entry.actor.abandon(error)
+            campaigns[entry.id] = nil
+            context.metrics.campaigns.add(-1)
+        }
+        uncommittedBytes -= slot.ledger.queuedBytes + slot.openBytes
+        slots[index] = .refused("another process has taken this slot over")
+    }
+}

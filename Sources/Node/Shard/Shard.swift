@@ -1,0 +1,308 @@
+// The shard of one loop: the registry of its slots and campaigns, their journal buffers, and the clock that wakes them.
+//
+//   edges ─► inbox ─► campaigns, in batches ─► rows sealed ─► journal
+//                         ▲                                      │
+//                         └──────────── committed ◄──────────────┘
+//
+// One pump takes one batch at a time, so that whatever a turn has gathered is applied together, sealed together and
+// committed together. A slot has one row in flight; what comes meanwhile fills the next row. That is the whole of
+// group commit: no timer takes part in it.
+
+import Cluster
+import Domain
+import Journal
+import Platform
+import Protocol
+
+actor Shard {
+    nonisolated let index: Int
+    nonisolated let loop: EventLoop
+    nonisolated let inbox: Inbox<ShardMessage>
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    let context: ShardContext
+    let campaignContext: CampaignContext
+
+    var slots: [Slot: SlotState] = [:]
+    var campaigns: [CampaignID: CampaignEntry] = [:]
+    var touched: [CampaignEntry] = []
+    /// Slots with something to seal or to send.
+    var busySlots: [OpenSlot] = []
+    /// Slots whose row failed and waits for its pause to end.
+    var pausing: [OpenSlot] = []
+    var deadlines = DeadlineQueue()
+    /// The journal refused or failed the last row: commands that write are refused until a row commits.
+    var isJournalFailing = false
+    var uncommittedBytes = 0
+    var outgoing: [[EdgeMessage]]
+    var verifications: [UInt64: Task<Void, Never>] = [:]
+    var nextVerification: UInt64 = 0
+    private var timer: LoopTimer?
+    private var timerAt: UInt64 = .max
+    private var pump: Task<Void, Never>?
+
+    /// Can transition to: `opening` → `open` or `refused`. `open` → `refused` when the slot was fenced.
+    enum SlotState {
+        /// Its content is being read; what comes meanwhile waits, bounded.
+        case opening(waiting: [ShardMessage])
+        case open(OpenSlot)
+        /// Not served, for the reason given.
+        case refused(String)
+    }
+
+    init(index: Int, loop: EventLoop, inbox: Inbox<ShardMessage>, context: ShardContext) {
+        self.index = index
+        self.loop = loop
+        self.inbox = inbox
+        self.context = context
+        campaignContext = CampaignContext(
+            executor: loop, clock: context.clock, random: context.random, edges: context.edges,
+            metrics: context.metrics)
+        outgoing = Array(repeating: [], count: context.edges.count)
+    }
+
+    // MARK: - Life
+
+    /// Starts the pump; call once.
+    func start() {
+        timer = LoopTimer(on: loop) { [inbox] in inbox.post(.tick) }
+        pump = Task { await self.run() }
+    }
+
+    /// Ends the pump once everything that was posted is handled, and every verification with it.
+    func stop() async {
+        inbox.finish()
+        await pump?.value
+        timer?.close()
+        for task in verifications.values { task.cancel() }
+        for task in verifications.values { await task.value }
+    }
+
+    private func run() async {
+        var recycled: [ShardMessage] = []
+        while let batch = await inbox.next(recycling: recycled) {
+            for message in batch { await take(message) }
+            await applyCommands()
+            await sealAndSubmit()
+            sendOutgoing()
+            armTimer()
+            recycled = batch
+            recycled.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private func take(_ message: ShardMessage) async {
+        switch message {
+        case .command(let command): route(command)
+        case .create(let creation): await create(creation, message)
+        case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
+        case .snapshotStored(let outcome): await snapshotAnswered(outcome)
+        case .opened(let slot, let result): await opened(slot, result)
+        case .verified(let number, let ticket, let reply):
+            verifications[number] = nil
+            post(.reply(ticket, reply), to: ticket.edge)
+        case .tick: await wakeDue()
+        case .snapshotWanted(let campaigns): await wantSnapshots(campaigns)
+        }
+    }
+
+    // MARK: - Commands
+
+    private func route(_ command: Command) {
+        guard let entry = campaigns[command.campaign] else { return routeElsewhere(command) }
+        if let refusal = refusal(of: command.body) { return refuse(command, refusal) }
+        if entry.commands.isEmpty { touched.append(entry) }
+        entry.commands.append(command)
+    }
+
+    /// The campaign is not in memory: its slot is still opening, is not served, or there is no such campaign.
+    private func routeElsewhere(_ command: Command) {
+        let slot = Slot(of: command.campaign)
+        switch slots[slot] {
+        case .opening(var waiting)?:
+            guard waiting.count < ShardLimits.waitingCommandsLimit else {
+                return refuse(
+                    command, ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000))
+            }
+            slots[slot] = nil  // so that the queue is changed in place
+            waiting.append(.command(command))
+            slots[slot] = .opening(waiting: waiting)
+        case .open?: refuse(command, ClientError(.notFound, "no such campaign"))
+        case .refused(let reason)?: refuse(command, ClientError(.unavailable, reason, retryAfterMilliseconds: 5000))
+        case nil:
+            refuse(command, ClientError(.unavailable, "the slot is not served here", retryAfterMilliseconds: 1000))
+        }
+    }
+
+    /// While the journal fails nothing is applied that would need it; what is already applied keeps waiting for it.
+    private func refusal(of body: CommandBody) -> ClientError? {
+        guard isJournalFailing || uncommittedBytes > ShardLimits.uncommittedBytesLimit else { return nil }
+        switch body {
+        case .subscribe, .leave, .verify, .manage(.readCampaign, _), .manage(.readPolls, _), .manage(.readPoll, _):
+            return nil
+        case .vote, .manage:
+            return isJournalFailing
+                ? ClientError(.unavailable, "the journal cannot be written now", retryAfterMilliseconds: 2000)
+                : ClientError(.overloaded, "too much waits for the journal", retryAfterMilliseconds: 1000)
+        }
+    }
+
+    func refuse(_ command: Command, _ error: ClientError) {
+        switch command.body {
+        case .leave: break
+        case .subscribe: post(.joinFailed(command.ticket, command.campaign, error), to: command.ticket.edge)
+        case .vote, .manage, .verify: post(.reply(command.ticket, .failure(error)), to: command.ticket.edge)
+        }
+    }
+
+    private func applyCommands() async {
+        guard !touched.isEmpty else { return }
+        let entries = touched
+        touched.removeAll(keepingCapacity: true)
+        for entry in entries {
+            var commands: [Command] = []
+            swap(&commands, &entry.commands)
+            let turn = await entry.actor.handle(commands)
+            commands.removeAll(keepingCapacity: true)
+            swap(&commands, &entry.commands)
+            noteTurn(entry, turn)
+        }
+    }
+
+    // MARK: - Creation
+
+    private func create(_ creation: CreationCommand, _ message: ShardMessage) async {
+        let ticket = creation.ticket
+        guard case .open(let slot)? = slots[creation.slot] else {
+            return createElsewhere(creation, message)
+        }
+        if let mark = creation.mark, let existing = slot.creations[mark.key], let entry = slot.campaigns[existing] {
+            return noteTurn(entry, await entry.actor.repeatCreation(mark, ticket))
+        }
+        if isJournalFailing {
+            let error = ClientError(
+                .unavailable, "the journal cannot be written now", retryAfterMilliseconds: 2000)
+            return post(.reply(ticket, .failure(error)), to: ticket.edge)
+        }
+        let id = CampaignID.draw(in: creation.slot, at: creation.receivedAt, random: context.random)
+        do {
+            let new = try NewCampaign(
+                id: id, ownerId: creation.principal.subject, name: creation.draft.name,
+                description: creation.draft.description, creationKey: creation.mark?.key,
+                creationBody: creation.mark?.body)
+            let event = Campaign.decideCreate(new, at: creation.receivedAt)
+            let actor = CampaignActor(
+                state: try Campaign(created: event), epoch: slot.ledger.epoch, snapshotBytes: nil, journalBytes: 0,
+                context: campaignContext)
+            let entry = register(actor, id, slot)
+            if let mark = creation.mark { slot.creations[mark.key] = id }
+            context.metrics.campaignsCreated.increment()
+            noteTurn(entry, await actor.begin(event, ticket))
+        } catch let error as ClientError {
+            post(.reply(ticket, .failure(error)), to: ticket.edge)
+        } catch {
+            preconditionFailure("a campaign cannot begin with its own creation: \(error)")
+        }
+    }
+
+    private func createElsewhere(_ creation: CreationCommand, _ message: ShardMessage) {
+        let ticket = creation.ticket
+        if case .opening(var waiting)? = slots[creation.slot], waiting.count < ShardLimits.waitingCommandsLimit {
+            slots[creation.slot] = nil
+            waiting.append(message)
+            slots[creation.slot] = .opening(waiting: waiting)
+            return
+        }
+        let error = ClientError(.unavailable, "the slot is not served now", retryAfterMilliseconds: 1000)
+        post(.reply(ticket, .failure(error)), to: ticket.edge)
+    }
+
+    func register(_ actor: CampaignActor, _ id: CampaignID, _ slot: OpenSlot) -> CampaignEntry {
+        let entry = CampaignEntry(id: id, slot: slot, actor: actor)
+        slot.campaigns[id] = entry
+        campaigns[id] = entry
+        context.metrics.campaigns.add(1)
+        return entry
+    }
+
+    // MARK: - Turns
+
+    /// Takes in what a campaign says after a call: effects to seal, captures to hand on, when to wake it.
+    func noteTurn(_ entry: CampaignEntry, _ turn: CampaignActor.Turn) {
+        let slot = entry.slot
+        if turn.isDirty {
+            if !entry.isInOpenRow {
+                entry.isInOpenRow = true
+                slot.openRow.append(entry)
+            }
+            queue(slot)
+        }
+        uncommittedBytes += turn.openBytes - entry.openBytes
+        slot.openBytes += turn.openBytes - entry.openBytes
+        slot.openVotes += turn.openVotes - entry.openVotes
+        entry.openBytes = turn.openBytes
+        entry.openVotes = turn.openVotes
+        if let capture = turn.capture { take(capture, entry, lsn: slot.ledger.committedThrough) }
+        guard let delay = turn.wakeAfter else {
+            entry.wakeAt = nil
+            return
+        }
+        let at = context.clock.monotonic().nanoseconds + delay
+        if let known = entry.wakeAt, known <= at { return }
+        entry.wakeAt = at
+        deadlines.push(.init(at: at, campaign: entry.id))
+    }
+
+    func queue(_ slot: OpenSlot) {
+        guard !slot.isQueued else { return }
+        slot.isQueued = true
+        busySlots.append(slot)
+    }
+
+    // MARK: - Time
+
+    private func wakeDue() async {
+        timerAt = .max
+        let monotonic = context.clock.monotonic().nanoseconds
+        let now = context.clock.now()
+        while let first = deadlines.first, first.at <= monotonic {
+            _ = deadlines.pop()
+            guard let entry = campaigns[first.campaign], entry.wakeAt == first.at else { continue }
+            entry.wakeAt = nil
+            noteTurn(entry, await entry.actor.wake(at: now))
+        }
+        for slot in pausing where slot.ledger.retryAt.map({ $0 <= monotonic }) ?? false { queue(slot) }
+    }
+
+    private func armTimer() {
+        pausing.removeAll { $0.ledger.retryAt == nil }
+        var next = deadlines.first?.at ?? .max
+        for slot in pausing { next = min(next, slot.ledger.retryAt ?? .max) }
+        guard next < timerAt else { return }
+        timerAt = next
+        let now = context.clock.monotonic().nanoseconds
+        timer?.schedule(afterNanoseconds: next > now ? next - now : 0)
+    }
+
+    // MARK: - Answers
+
+    func post(_ message: EdgeMessage, to edge: UInt16) {
+        outgoing[Int(edge)].append(message)
+    }
+
+    private func sendOutgoing() {
+        for edge in outgoing.indices where !outgoing[edge].isEmpty {
+            context.edges[edge].deliver(&outgoing[edge])
+        }
+    }
+}
+
+enum ShardLimits {
+    /// Commands that may wait for one opening slot.
+    static let waitingCommandsLimit = 10_000
+    /// Bytes of effects of one shard that may wait for the journal.
+    static let uncommittedBytesLimit = 64 * 1024 * 1024
+    /// Votes and bytes after which a row is sealed even while another is in flight.
+    static let rowVotesLimit = 4096
+    static let rowBytesLimit = 256 * 1024
+}
