@@ -25,6 +25,12 @@ public enum Limits {
     public static let keyBytesLimit = 64
     /// Bytes of a request id that is a string.
     public static let requestIDBytesLimit = 64
+    /// Bytes of a client token in `hello`.
+    public static let tokenBytesLimit = 8 * 1024
+    /// Fields of a JSON object that is interpreted, unknown ones included.
+    public static let jsonFieldsLimit = 32
+    /// Details of one error.
+    public static let errorDetailsLimit = 256
     /// Nesting of JSON arrays and objects.
     public static let jsonDepthLimit = 32
     /// Characters (Unicode scalars) of a campaign's name.
@@ -41,7 +47,8 @@ public enum Limits {
     public static let pollDurationSeconds = 15...1800
     /// Seconds a poll runs where the launch does not say.
     public static let pollDurationSecondsDefault = 60
-    /// Idempotency keys that a campaign remembers, and for how long (milliseconds).
+    /// Idempotency keys that a campaign remembers.
     public static let idempotencyKeysPerCampaignLimit = 1000
+    /// Milliseconds for which a campaign remembers an idempotency key.
     public static let idempotencyMillisecondsLimit: Int64 = 24 * 3600 * 1000
 }
