@@ -21,6 +21,8 @@ actor CampaignActor {
         /// Bytes and votes of the open records.
         var openBytes: Int
         var openVotes: Int
+        /// The state at rest, where somebody wants it.
+        var capture: CapturedState?
         /// Nanoseconds until the campaign wants to be called again, if nothing else happens.
         var wakeAfter: UInt64?
     }
@@ -31,6 +33,8 @@ actor CampaignActor {
 
     private(set) var state: Campaign
     private(set) var position: Position
+    /// The position of the newest event that left.
+    private var lastEmitted: Position?
     private var ring: EventRing
     private var conflator = UpdateConflator()
     private var records = RecordWriter()
@@ -39,6 +43,8 @@ actor CampaignActor {
     private var subscribedEdges: [UInt16] = []
     private var outgoing: [[EdgeMessage]]
     private var snapshots: SnapshotPolicy
+    /// Who waits for a comparison with the journal.
+    private var verifications: [ReplyTicket] = []
 
     /// - Parameter journalBytes: what recovery replayed on top of the newest snapshot.
     init(
@@ -71,24 +77,24 @@ actor CampaignActor {
         case .manage(.signal(let principal, let name, let data), let mark):
             signal(principal, name: name, data: data, command, mark)
         case .manage(let management, let mark): manage(management, mark, command)
-        case .verify: preconditionFailure("verify is the shard's matter")
+        case .verify: verifications.append(command.ticket)
         }
     }
 
     private func castVote(_ vote: VoteCommand, _ command: Command) {
-        let key = state.pollKey(of: vote.poll)
-        let voter: Hash128? = if let key, let name = vote.voter { VoterHash.voter(name, key: key) } else { nil }
-        let mark: Hash128? =
-            if let key, let text = vote.key { VoterHash.mark(text, voter: vote.voter, key: key) } else { nil }
-        let votesBefore = records.byteCount
+        var voter: Hash128?
+        var mark: Hash128?
+        if vote.poll == state.runningPoll, let key = state.runningVoterKey {
+            voter = vote.voter.map { VoterHash.voter($0, key: key) }
+            mark = vote.key.map { VoterHash.mark($0, key: key) }
+        }
+        let bytesBefore = records.byteCount
         do {
             let status = try state.castVote(
                 poll: vote.poll, option: vote.option, voter: voter, key: mark, channel: vote.channel,
                 at: command.receivedAt, into: &records)
             context.metrics.votes(status).increment()
-            if records.byteCount != votesBefore {
-                openGeneration { $0.noteVote() }
-            }
+            if records.byteCount != bytesBefore { openGeneration { $0.noteVote() } }
             gate(.vote(command.ticket, status))
         } catch {
             if error.code == .pollClosed { context.metrics.lateVotes.increment() }
@@ -101,7 +107,7 @@ actor CampaignActor {
         applyDue(at: origin.receivedAt)
         do {
             if let mark, let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
-                gate(.answer(origin.ticket, .document(status: first.status, json: first.body)))
+                gate(.answer(origin.ticket, .document(status: Int(first.status), json: first.bytes)))
                 return
             }
         } catch {
@@ -115,9 +121,14 @@ actor CampaignActor {
             reply = .document(status: error.code.httpStatus, json: ReplyDocuments.failure(error))
         }
         if let mark, case .document(let status, let json) = reply {
-            record([state.remember(key: mark.key, body: mark.body, status: status, reply: json, at: origin.receivedAt)])
+            remember(mark, status, json, at: origin.receivedAt)
         }
         gate(.answer(origin.ticket, reply))
+    }
+
+    /// Journals the first final reply to an Idempotency-Key in the row of its effect.
+    private func remember(_ mark: IdempotencyMark, _ status: Int, _ json: [UInt8], at now: Timestamp) {
+        record([.replyRemembered(key: mark.key, body: mark.body, at: now, status: UInt16(status), bytes: json)])
     }
 
     /// Decides and applies one rare command.
@@ -128,7 +139,13 @@ actor CampaignActor {
             return .document(status: 201, json: ReplyDocuments.campaign(state.view))
         case .update(let principal, let patch):
             try principal.requireManagement(ofOwner: state.ownerId)
-            record(try state.decide(.update(patch), at: now))
+            let description: String?? =
+                switch patch.description {
+                case .keep: nil
+                case .set(let text): .some(text)
+                case .remove: .some(nil)
+                }
+            record(try state.decide(.update(name: patch.name, description: description), at: now))
             return .document(status: 200, json: ReplyDocuments.campaign(state.view))
         case .delete(let principal):
             try principal.requireManagement(ofOwner: state.ownerId)
@@ -138,7 +155,12 @@ actor CampaignActor {
             try principal.requireManagement(ofOwner: state.ownerId)
             let poll = PollID(UUIDv7(at: now, random: context.random.next128()))
             let secret = context.random.next128()
-            record(try state.decide(.launch(poll, draft, voterKey: Hash128(secret)), at: now))
+            let checked = try Domain.PollDraft(
+                question: draft.question, options: draft.options, durationSeconds: draft.durationSeconds,
+                type: draft.type)
+            let voterKey = Hash128(
+                high: UInt64(truncatingIfNeeded: secret >> 64), low: UInt64(truncatingIfNeeded: secret))
+            record(try state.decide(.launch(id: poll, checked, voterKey: voterKey), at: now))
             context.metrics.pollsLaunched.increment()
             return try pollDocument(poll, status: 201)
         case .cancel(let principal, let poll):
@@ -171,6 +193,30 @@ actor CampaignActor {
         return .document(status: status, json: ReplyDocuments.poll(view))
     }
 
+    // MARK: - Creation
+
+    /// Journals the event that began this campaign and answers its creator.
+    func begin(_ created: CampaignEvent, _ mark: IdempotencyMark?, _ ticket: ReplyTicket) -> Turn {
+        records.append(created, campaign: id)
+        openGeneration { _ in }
+        let json = ReplyDocuments.campaign(state.view)
+        if let mark { remember(mark, 201, json, at: state.createdAt) }
+        gate(.answer(ticket, .document(status: 201, json: json)))
+        return endTurn()
+    }
+
+    /// Answers a repeated keyed creation with the first reply, or refuses another body under the same key.
+    func repeatCreation(_ mark: IdempotencyMark, at now: Timestamp, _ ticket: ReplyTicket) -> Turn {
+        do {
+            let first = try state.remembered(key: mark.key, body: mark.body, at: now)
+            let json = first?.bytes ?? ReplyDocuments.campaign(state.view)
+            gate(.answer(ticket, .document(status: 201, json: json)))
+        } catch {
+            gate(.answer(ticket, .failure(error)))
+        }
+        return endTurn()
+    }
+
     // MARK: - Signals and subscriptions
 
     /// Signals are sequenced but not journaled, so they wait for no commit.
@@ -197,18 +243,18 @@ actor CampaignActor {
         name: String, data: [UInt8], mark: IdempotencyMark, _ origin: Command
     ) throws(ClientError) {
         if let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
-            gate(.answer(origin.ticket, .document(status: first.status, json: first.body)))
+            gate(.answer(origin.ticket, .document(status: Int(first.status), json: first.bytes)))
             return
         }
         emit(.signal(name: name, data: data), at: origin.receivedAt)
         let json = ReplyDocuments.position(position)
-        record([state.remember(key: mark.key, body: mark.body, status: 202, reply: json, at: origin.receivedAt)])
+        remember(mark, 202, json, at: origin.receivedAt)
         gate(.answer(origin.ticket, .document(status: 202, json: json)))
     }
 
     private func subscribe(_ after: Position?, _ ticket: ReplyTicket) {
         guard !state.isDeleted else {
-            gate(.answer(ticket, .failure(ClientError(.notFound, "no such campaign"))))
+            post(.joinFailed(ticket, id, ClientError(.notFound, "no such campaign")), to: ticket.edge)
             return
         }
         if let after, let missed = ring.events(after: after, current: position) {
@@ -216,7 +262,7 @@ actor CampaignActor {
             join(ticket, Joined(subscribed: subscribed, missed: missed))
             return
         }
-        gate(.join(ticket, state.latestPollView(position: position), position))
+        gate(.join(ticket, state.latestPoll(position: position), position))
     }
 
     private func join(_ ticket: ReplyTicket, _ joined: Joined) {
@@ -228,14 +274,51 @@ actor CampaignActor {
 
     /// Applies countdown marks and the end that are due, and sends an update that is owed.
     func wake(at now: Timestamp) -> Turn {
+        var time = now
         // Votes read before the end may still be on their way from another loop: the end waits a moment for them.
-        applyDue(at: now.advanced(byMilliseconds: -context.receiptGraceMilliseconds), sentAt: now)
+        if let end = state.runningEndsAt, now >= end, now < Self.receiptDeadline(end) {
+            time = end.advanced(byMilliseconds: -1)
+        }
+        applyDue(at: time)
+        expireReplies()
         return endTurn()
     }
 
-    private func applyDue(at now: Timestamp, sentAt: Timestamp? = nil) {
-        guard let deadline = state.nextDeadline, deadline <= (sentAt ?? now) else { return }
-        record(state.dueEvents(at: sentAt ?? now, endsBy: now))
+    private static func receiptDeadline(_ end: Timestamp) -> Timestamp {
+        end.advanced(byMilliseconds: CampaignLimits.receiptGraceMilliseconds)
+    }
+
+    private func applyDue(at now: Timestamp) {
+        guard let deadline = state.nextDeadline, deadline <= now else { return }
+        record(state.dueEvents(at: now))
+    }
+
+    /// A commit that does not come leaves the outcome unknown, and says so in time.
+    private func expireReplies() {
+        let now = context.clock.monotonic().nanoseconds
+        for index in pending.indices where pending[index].age(at: now) >= CampaignLimits.replyNanosecondsLimit {
+            let expired = pending[index].replies
+            pending[index].replies = []
+            let error = ClientError(.timeout, "the journal did not confirm in time: the outcome is unknown")
+            for reply in expired { refuse(reply, error) }
+        }
+    }
+
+    /// The slot is no longer ours: whatever waits gets an answer, nothing of it is shown.
+    func abandon(_ error: ClientError) {
+        for generation in pending {
+            for reply in generation.replies { refuse(reply, ClientError(.timeout, "the slot moved: outcome unknown")) }
+        }
+        pending = []
+        verifications.forEach { post(.reply($0, .failure(error)), to: $0.edge) }
+        sendOutgoing()
+    }
+
+    private func refuse(_ reply: GatedReply, _ error: ClientError) {
+        switch reply {
+        case .vote(let ticket, _), .answer(let ticket, _): post(.reply(ticket, .failure(error)), to: ticket.edge)
+        case .join(let ticket, _, _): post(.joinFailed(ticket, id, error), to: ticket.edge)
+        }
     }
 
     // MARK: - Effects and the gate
@@ -285,18 +368,40 @@ actor CampaignActor {
     }
 
     /// Takes the open records for the row `lsn`. What waits for them is released by `committed`.
-    func seal(_ lsn: UInt64) -> (records: [UInt8], votes: Int, snapshot: CapturedSnapshot?) {
+    func seal(_ lsn: UInt64) -> (records: [UInt8], votes: Int, capture: CapturedState?) {
         precondition(pending.last.map { $0.lsn == nil } ?? false, "campaign \(id) sealed without open effects")
         let votes = records.voteCount
         let bytes = records.take()
         let now = context.clock.monotonic().nanoseconds
         pending[pending.count - 1].lsn = lsn
         if votes > 0, conflator.mayLeave(at: now) {
-            pending[pending.count - 1].tally = state.runningTally
+            pending[pending.count - 1].tally = state.tally
         }
         snapshots.journaled(bytes: bytes.count, now: now)
-        guard snapshots.isDue(at: now) else { return (bytes, votes, nil) }
-        return (bytes, votes, capture(lsn: lsn))
+        return (bytes, votes, captureIfWanted(at: now))
+    }
+
+    /// A copy of the state for a snapshot or a verification. Copying shares the tables, so it costs next to nothing.
+    private func captureIfWanted(at now: UInt64) -> CapturedState? {
+        let isSnapshotDue = snapshots.isDue(at: now)
+        guard isSnapshotDue || !verifications.isEmpty else { return nil }
+        if isSnapshotDue { snapshots.captured() }
+        let capture = CapturedState(state: state, isForSnapshot: isSnapshotDue, verifications: verifications)
+        verifications = []
+        return capture
+    }
+
+    /// The snapshot that was captured is stored, or could not be.
+    func snapshotAnswered(bytes: Int?) -> Turn {
+        let now = context.clock.monotonic().nanoseconds
+        if let bytes { snapshots.stored(bytes: bytes, now: now) } else { snapshots.failed(now: now) }
+        return endTurn()
+    }
+
+    /// Somebody needs a fresh snapshot of this campaign.
+    func wantSnapshot() -> Turn {
+        snapshots.wanted()
+        return endTurn()
     }
 
     /// The row `lsn` is committed: its effects become visible.
@@ -342,7 +447,8 @@ actor CampaignActor {
 
     private func emitUpdate(_ tally: TallyView, at now: Timestamp, monotonic: UInt64) {
         conflator.updateSent(at: monotonic)
-        // An update takes no place of its own: it stands at the newest batch that it shows.
+        // An update stands at the newest batch that it shows, unless another event has that place or a later one.
+        if lastEmitted == position { position.seq += 1 }
         let event = SharedEvent(ServerEvent(campaign: id, position: position, at: now, body: .pollUpdate(tally)))
         broadcast(event)
     }
@@ -353,6 +459,7 @@ actor CampaignActor {
     }
 
     private func broadcast(_ event: SharedEvent) {
+        lastEmitted = event.position
         ring.append(event, now: context.clock.monotonic().nanoseconds)
         for edge in subscribedEdges { post(.event(event), to: edge) }
     }
@@ -364,25 +471,38 @@ actor CampaignActor {
     /// Sends what the turn produced, one batch per edge.
     private func endTurn() -> Turn {
         let monotonic = context.clock.monotonic().nanoseconds
-        if pending.isEmpty, conflator.isOwed, conflator.mayLeave(at: monotonic), let tally = state.runningTally {
+        if pending.isEmpty, conflator.isOwed, conflator.mayLeave(at: monotonic), let tally = state.tally {
             emitUpdate(tally, at: context.clock.now(), monotonic: monotonic)
         }
-        for edge in outgoing.indices where !outgoing[edge].isEmpty {
-            context.edges[edge].deliver(&outgoing[edge])
-        }
+        sendOutgoing()
         let isDirty = pending.last.map { $0.lsn == nil } ?? false
         return Turn(
             isDirty: isDirty, openBytes: records.byteCount, openVotes: records.voteCount,
-            wakeAfter: wakeAfter(monotonic))
+            capture: pending.isEmpty ? captureIfWanted(at: monotonic) : nil, wakeAfter: wakeAfter(monotonic))
+    }
+
+    private func sendOutgoing() {
+        for edge in outgoing.indices where !outgoing[edge].isEmpty {
+            context.edges[edge].deliver(&outgoing[edge])
+        }
     }
 
     private func wakeAfter(_ monotonic: UInt64) -> UInt64? {
-        var soonest = conflator.delay(at: monotonic)
-        if soonest == 0 { soonest = pending.isEmpty ? 0 : nil }  // a commit is coming and will send it
-        if let deadline = state.nextDeadline {
-            let milliseconds = max(0, deadline.milliseconds(since: context.clock.now()))
-            soonest = min(soonest ?? .max, UInt64(milliseconds) * 1_000_000)
+        var soonest: UInt64 = .max
+        if let delay = conflator.delay(at: monotonic), delay > 0 { soonest = delay }
+        if let delay = snapshots.delay(at: monotonic), delay > 0 { soonest = min(soonest, delay) }
+        if let oldest = pending.first {
+            let age = oldest.age(at: monotonic)
+            if age < CampaignLimits.replyNanosecondsLimit {
+                soonest = min(soonest, CampaignLimits.replyNanosecondsLimit - age)
+            }
         }
-        return soonest
+        if var deadline = state.nextDeadline {
+            if let end = state.runningEndsAt, deadline >= end { deadline = Self.receiptDeadline(end) }
+            let milliseconds = max(1, deadline.milliseconds(since: context.clock.now()))
+            // Looked at again each second, so that a step of the wall clock is noticed.
+            soonest = min(soonest, UInt64(milliseconds) * 1_000_000, 1_000_000_000)
+        }
+        return soonest == .max ? nil : soonest
     }
 }

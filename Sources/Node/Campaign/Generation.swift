@@ -35,6 +35,9 @@ struct Generation: Sendable {
 
     init(openedAt: UInt64) { self.openedAt = openedAt }
 
+    /// Nanoseconds since it was opened.
+    func age(at now: UInt64) -> UInt64 { now &- openedAt }
+
     mutating func noteVote() {
         if case .votes? = steps.last { return }
         steps.append(.votes)

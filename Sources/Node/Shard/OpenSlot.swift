@@ -45,4 +45,14 @@ final class OpenSlot {
     }
 
     init(ledger: SlotLedger) { self.ledger = ledger }
+
+    /// The campaign that this key created, while the key is remembered.
+    func creation(under key: Hash128, at now: Timestamp) -> CampaignEntry? {
+        guard let id = creations[key], let entry = campaigns[id] else { return nil }
+        guard now.milliseconds(since: id.createdAt) < Limits.idempotencyMillisecondsLimit else {
+            creations[key] = nil
+            return nil
+        }
+        return entry
+    }
 }

@@ -176,8 +176,8 @@ actor Shard {
         guard case .open(let slot)? = slots[creation.slot] else {
             return createElsewhere(creation, message)
         }
-        if let mark = creation.mark, let existing = slot.creations[mark.key], let entry = slot.campaigns[existing] {
-            return noteTurn(entry, await entry.actor.repeatCreation(mark, ticket))
+        if let mark = creation.mark, let entry = slot.creation(under: mark.key, at: creation.receivedAt) {
+            return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
         }
         if isJournalFailing {
             let error = ClientError(
@@ -187,7 +187,7 @@ actor Shard {
         let id = CampaignID.draw(in: creation.slot, at: creation.receivedAt, random: context.random)
         do {
             let new = try NewCampaign(
-                id: id, ownerId: creation.principal.subject, name: creation.draft.name,
+                id: id, ownerId: creation.principal.owner, name: creation.draft.name,
                 description: creation.draft.description, creationKey: creation.mark?.key,
                 creationBody: creation.mark?.body)
             let event = Campaign.decideCreate(new, at: creation.receivedAt)
@@ -197,7 +197,7 @@ actor Shard {
             let entry = register(actor, id, slot)
             if let mark = creation.mark { slot.creations[mark.key] = id }
             context.metrics.campaignsCreated.increment()
-            noteTurn(entry, await actor.begin(event, ticket))
+            noteTurn(entry, await actor.begin(event, creation.mark, ticket))
         } catch let error as ClientError {
             post(.reply(ticket, .failure(error)), to: ticket.edge)
         } catch {

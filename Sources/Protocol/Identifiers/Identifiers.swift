@@ -13,6 +13,8 @@ public struct CampaignID: Hashable, Comparable, Sendable, CustomStringConvertibl
     public static func < (a: Self, b: Self) -> Bool { a.uuid < b.uuid }
     /// The lowercase text form.
     public var description: String { uuid.description }
+    /// When the id was made, which is when the campaign was.
+    public var createdAt: Timestamp { Timestamp(milliseconds: Int64(uuid.bits >> 80)) }
 }
 
 /// Names a poll, unique over all campaigns.

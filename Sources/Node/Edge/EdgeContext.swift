@@ -1,0 +1,26 @@
+// What an edge gets from outside.
+
+import Cluster
+import Platform
+import Protocol
+import Web
+
+struct EdgeContext: Sendable {
+    let clock: any Clock
+    let random: any RandomSource
+    let nodeName: String
+    /// `nil` in open mode.
+    let tokens: TokenVerifier?
+    let access: RequestAccess
+    /// The shards' queues, by loop.
+    let shards: [Inbox<ShardMessage>]
+    let metrics: NodeMetrics
+    let registry: MetricsRegistry
+    let health: NodeHealth
+    let launchLimiter: LaunchLimiter
+    let connectionLimit: Int
+    let httpLimits: HTTPLimits
+
+    /// The loop that owns a slot.
+    func loop(of slot: Slot) -> Int { Int(slot.index) % shards.count }
+}
