@@ -37,7 +37,7 @@ let package = Package(
         .systemLibrary(name: "CHTTPParser"),  // Web/HTTP
 
         module("Protocol"),
-        module("Platform", ["CUV", "CSodium"]),
+        module("Platform", ["Protocol", "CUV", "CSodium"]),
         module("Web", ["CHTTPParser", "CZlib"]),
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),

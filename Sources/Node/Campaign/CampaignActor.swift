@@ -143,7 +143,7 @@ actor CampaignActor {
                 switch patch.description {
                 case .keep: nil
                 case .set(let text): .some(text)
-                case .remove: .some(nil)
+                case .clear: .some(nil)
                 }
             record(try state.decide(.update(name: patch.name, description: description), at: now))
             return .document(status: 200, json: ReplyDocuments.campaign(state.view))

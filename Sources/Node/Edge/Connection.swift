@@ -15,6 +15,8 @@ struct Exchange {
     var route: Route?
     var keepAlive: Bool
     var isHead: Bool
+    /// The client's minor version of HTTP/1.
+    var minorVersion = 1
     /// Set for a vote: how its results are wrapped.
     var votes: VoteResults?
     /// Browser origin to allow, where there is one.
@@ -61,7 +63,7 @@ final class Connection {
     var closesWhenDrained = false
 
     // HTTP
-    var parser: HTTPRequestParser?
+    var parser: HTTPRequestParser
     var exchange: Exchange?
     /// Bytes that came while an answer was awaited.
     var unread: [UInt8] = []
@@ -96,7 +98,8 @@ final class Connection {
         case none
     }
 
-    init(stream: TCPStream, index: UInt32, generation: UInt32, now: UInt32) {
+    init(stream: TCPStream, index: UInt32, generation: UInt32, now: UInt32, limits: HTTPLimits) {
+        parser = HTTPRequestParser(limits: limits)
         self.stream = stream
         self.index = index
         self.generation = generation

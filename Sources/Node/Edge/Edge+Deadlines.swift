@@ -22,7 +22,7 @@ extension Edge {
     /// A request that began must end; a connection that never began one is closed in silence.
     private func headTookTooLong(_ connection: Connection) {
         guard connection.phase == .http, connection.exchange == nil else { return }
-        guard let parser = connection.parser, parser.isInsideRequest else { return connection.stream.close() }
+        guard !connection.parser.isIdle else { return connection.stream.close() }
         connection.exchange = Exchange(
             requestID: "-", route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
         let error = ClientError(.badRequest, "the request took too long to arrive")
@@ -40,7 +40,7 @@ extension Edge {
         if seconds &- state.lastPing >= EdgeTimeouts.pingSeconds {
             state.lastPing = seconds
             if !connection.stream.isBlocked {
-                append(connection) { WebSocketFrameWriter.append(opcode: .ping, payload: [], deflated: false, to: &$0) }
+                append(connection) { WebSocketFrame.append(.ping, [], into: &$0) }
             }
         }
         setDeadline(connection, .heartbeat, after: nextHeartbeat(connection, state))
@@ -79,11 +79,11 @@ extension Edge {
             closeWebSocket(connection, 1001, "drain; retry=\(drainRetryMilliseconds)")
         case .eventStream:
             guard connection.outstanding == 0 else { return }
-            append(connection) { SSEWriter.appendRetry(drainRetryMilliseconds, to: &$0) }
+            append(connection) { ServerSentEvents.appendRetry(milliseconds: drainRetryMilliseconds, into: &$0) }
             unsubscribeAll(connection)
             closeAfterWriting(connection)
         case .http:
-            if connection.exchange == nil, connection.parser?.isInsideRequest != true { connection.stream.close() }
+            if connection.exchange == nil, connection.parser.isIdle { connection.stream.close() }
         case .closing: break
         }
     }

@@ -11,7 +11,7 @@ extension Edge {
         let principal = try principal(of: request, allowsQuery: true)
         var after: Position?
         if let header = request.header("last-event-id") {
-            guard let (epoch, seq) = LastEventID.parse(header) else {
+            guard let (epoch, seq) = ServerSentEvents.parseLastEventID(header) else {
                 throw ClientError(
                     .badRequest, "Last-Event-ID is epoch-seq",
                     details: [.init(field: "Last-Event-ID", message: "two integers joined by a dash")])
@@ -30,21 +30,22 @@ extension Edge {
     func beginEventStream(_ connection: Connection, _ joined: Joined) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil
-        connection.parser = nil
         context.metrics.countHTTP(exchange.route?.label ?? "none", status: 200)
         let node = context.nodeName
+        let date = date
         append(connection) { output in
             ResponseHeaders.appendHead(
-                status: 200, contentType: "text/event-stream", bodyBytes: nil, exchange: exchange, node: node,
-                policy: ResponseHeaders.apiPolicy, headers: [("X-Accel-Buffering", "no")], closes: true, to: &output)
+                status: 200, contentType: ServerSentEvents.mediaType, bodyBytes: nil, exchange: exchange, node: node,
+                policy: ResponseHeaders.apiPolicy, headers: [("X-Accel-Buffering", "no")], closes: true, date: date,
+                to: &output)
         }
         guard !joined.subscribed.recovered else { return }
         var data: [UInt8] = []
-        JSONClientCodec.encodeSnapshotData(joined.subscribed, into: &data)
+        JSONViews.snapshotData(joined.subscribed, to: &data)
         let position = joined.subscribed.position
         append(connection) { output in
-            SSEWriter.appendEvent(
-                name: "snapshot", epoch: position.epoch, seq: position.seq, data: data, to: &output)
+            ServerSentEvents.append(
+                event: "snapshot", position: (position.epoch, position.seq), data: data, into: &output)
         }
     }
 
@@ -58,12 +59,13 @@ extension Edge {
         if let expiresAt = connection.expiresAt, context.clock.now() > expiresAt {
             let error = ClientError(.unauthorized, "the token expired")
             append(connection) { output in
-                SSEWriter.appendEvent(name: "error", data: ReplyDocuments.failure(error), to: &output)
+                ServerSentEvents.append(
+                    event: "error", position: nil, data: ReplyDocuments.failure(error), into: &output)
             }
             unsubscribeAll(connection)
             return closeAfterWriting(connection)
         }
-        append(connection) { SSEWriter.appendComment("ping", to: &$0) }
+        append(connection) { ServerSentEvents.appendPing(into: &$0) }
         setDeadline(connection, .heartbeat, after: EdgeTimeouts.eventStreamPingSeconds)
     }
 }

@@ -28,15 +28,14 @@ extension Edge {
         var offset = 0
         while offset < bytes.count, connection.phase == .http, connection.exchange == nil {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
-            guard let parser = connection.parser else { return }
             if connection.deadlineMeaning != .head {
                 setDeadline(connection, .head, after: EdgeTimeouts.headSeconds)
             }
-            let (consumed, outcome) = unsafe parser.feed(rest)
+            let (consumed, outcome) = unsafe connection.parser.feed(rest)
             offset += consumed
             switch outcome {
             case .needMore: return
-            case .wantsContinue: append(connection) { $0.append(contentsOf: "HTTP/1.1 100 Continue\r\n\r\n".utf8) }
+            case .wantsContinue: append(connection) { $0.append(contentsOf: HTTPResponseHead.continueResponse) }
             case .request(let request): handle(connection, request)
             case .failed(let failure): refuse(connection, failure)
             }
@@ -56,9 +55,11 @@ extension Edge {
             requestID: makeRequestID(), route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
         connection.exchange = exchange
         let code: ErrorCode = failure.status == 413 ? .tooLarge : .badRequest
+        let headers = failure.headers.map { ($0.name, $0.value) }
         respond(
             connection, status: failure.status,
-            json: ReplyDocuments.errorEnvelope(ClientError(code, failure.message), requestID: exchange.requestID))
+            json: ReplyDocuments.errorEnvelope(ClientError(code, failure.message), requestID: exchange.requestID),
+            headers: headers)
     }
 
     private func makeRequestID() -> String {
@@ -79,7 +80,7 @@ extension Edge {
         setDeadline(connection, .none, after: EdgeTimeouts.idleSeconds)
         var exchange = Exchange(
             requestID: requestID(of: request), route: nil, keepAlive: request.keepAlive && !isDraining,
-            isHead: request.method == .head, votes: nil, allowedOrigin: nil)
+            isHead: request.method == .head, minorVersion: request.minorVersion, votes: nil, allowedOrigin: nil)
         let access = context.access.check(request, peer: connection.stream.peer)
         exchange.allowedOrigin = access.allowedOrigin
         connection.exchange = exchange
@@ -132,7 +133,7 @@ extension Edge {
     // MARK: - Responses
 
     func fail(_ connection: Connection, _ error: ClientError) {
-        var headers: [(String, String)] = []
+        var headers: [(StaticString, String)] = []
         if let wait = error.retryAfterMilliseconds { headers.append(("Retry-After", String((wait + 999) / 1000))) }
         if error.code == .unauthorized { headers.append(("WWW-Authenticate", "Bearer")) }
         respond(
@@ -142,7 +143,7 @@ extension Edge {
     }
 
     func respond(
-        _ connection: Connection, status: Int, json: [UInt8], headers: [(String, String)] = []
+        _ connection: Connection, status: Int, json: [UInt8], headers: [(StaticString, String)] = []
     ) {
         respond(
             connection, status: status, contentType: "application/json", body: json.span, headers: headers,
@@ -152,17 +153,18 @@ extension Edge {
     /// Writes the answer of the current exchange and goes on to the next request.
     func respond(
         _ connection: Connection, status: Int, contentType: String, body: Span<UInt8>,
-        headers: [(String, String)] = [], policy: StaticString
+        headers: [(StaticString, String)] = [], policy: StaticString
     ) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil
         let closes = !exchange.keepAlive || isDraining
         context.metrics.countHTTP(exchange.route?.label ?? "none", status: status)
         let node = context.nodeName
+        let date = date
         append(connection) { output in
             ResponseHeaders.appendHead(
                 status: status, contentType: contentType, bodyBytes: body.count, exchange: exchange, node: node,
-                policy: policy, headers: headers, closes: closes, to: &output)
+                policy: policy, headers: headers, closes: closes, date: date, to: &output)
             if !exchange.isHead, status != 204, status != 304 {
                 for index in body.indices { output.append(body[index]) }
             }

@@ -11,7 +11,7 @@ extension Edge {
     func principal(of request: HTTPRequest, allowsQuery: Bool = false) throws(ClientError) -> Principal {
         guard let tokens = context.tokens else { return .openMode }
         var token = request.header("authorization").flatMap(Self.bearer)
-        if token == nil, allowsQuery { token = request.queryValue("token") }
+        if token == nil, allowsQuery { token = HTTPQuery(request.query)?["token"] }
         guard let token else { throw ClientError(.unauthorized, "a token is needed: Authorization: Bearer …") }
         return try tokens.verify(token, at: context.clock.now())
     }
@@ -30,16 +30,16 @@ extension Edge {
         switch route {
         case .createCampaign:
             try principal.requireCreation()
-            let draft = try CampaignDraft.decode(try jsonBody(request))
+            let draft = try CampaignDraft(body: try jsonBody(request).span)
             create(connection, principal, draft, mark)
         case .readCampaign(let campaign): manage(connection, campaign, .readCampaign, nil)
         case .updateCampaign(let campaign):
-            let patch = try CampaignPatch.decode(try jsonBody(request))
+            let patch = try CampaignPatch(body: try jsonBody(request).span)
             manage(connection, campaign, .update(principal, patch), nil)
         case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
         case .launchPoll(let campaign):
             try limitLaunches(principal)
-            let draft = try PollDraft.decode(try jsonBody(request))
+            let draft = try PollDraft(body: try jsonBody(request).span)
             manage(connection, campaign, .launch(principal, draft), mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
@@ -48,7 +48,7 @@ extension Edge {
             try requireJSONType(request)
             manage(connection, campaign, .cancel(principal, poll), mark)
         case .signal(let campaign):
-            let draft = try SignalDraft.decode(try jsonBody(request))
+            let draft = try SignalDraft(body: try jsonBody(request).span)
             manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
         case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
             preconditionFailure("not a management route: \(route)")
@@ -109,7 +109,7 @@ extension Edge {
     }
 
     private func historyLimit(_ request: HTTPRequest) throws(ClientError) -> Int {
-        guard let text = request.queryValue("limit") else { return 20 }
+        guard let text = HTTPQuery(request.query)?["limit"] else { return 20 }
         guard let limit = Int(text), (1...100).contains(limit) else {
             throw ClientError(
                 .badRequest, "limit is a number from 1 to 100",
@@ -134,14 +134,14 @@ extension Edge {
     ) throws(ClientError) -> IdempotencyMark? {
         guard request.method == .post, let key = try idempotencyKey(request) else { return nil }
         return IdempotencyMark(
-            key: VoterHash.idempotencyKey(principal: principal.subject ?? "", path: request.path, key: key),
-            body: VoterHash.body(request.body))
+            key: IdempotencyHash.key(principal: principal, path: request.path, key: key),
+            body: IdempotencyHash.body(request.body))
     }
 
     /// Launches are limited per principal, never for a service.
     private func limitLaunches(_ principal: Principal) throws(ClientError) {
-        guard principal.role != .service, let subject = principal.subject else { return }
-        try context.launchLimiter.admit(subject, at: context.clock.monotonic().nanoseconds)
+        guard principal.role != .service else { return }
+        try context.launchLimiter.admit(principal.subject, at: context.clock.monotonic().nanoseconds)
     }
 }
 

@@ -10,7 +10,7 @@ extension Edge {
     ) throws(ClientError) {
         let principal = try principal(of: request)
         try requireJSONType(request)
-        let drafts = try VotesDraft.decode(request.body)
+        let drafts = try VotesDraft(body: request.body.span)
         let key = try idempotencyKey(request)
         switch drafts {
         case .single(let draft):

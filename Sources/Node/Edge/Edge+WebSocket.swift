@@ -8,33 +8,34 @@ extension Edge {
     // MARK: - Upgrade
 
     func upgrade(_ connection: Connection, _ request: HTTPRequest) throws(ClientError) {
-        let accepted: WebSocketHandshake.Accepted
-        switch WebSocketHandshake.accept(request, subprotocols: ["tumulte.v1.json", "tumulte.v1.binary"]) {
-        case .accepted(let value): accepted = value
-        case .refused(let status, let message):
-            respond(
-                connection, status: status,
+        let accepted: WebSocketAcceptance
+        do {
+            accepted = try WebSocketHandshake.accept(
+                request, subprotocols: [JSONClientCodec.subprotocol, BinaryClientCodec.subprotocol],
+                allowsCompression: true)
+        } catch {
+            return respond(
+                connection, status: error.status,
                 json: ReplyDocuments.errorEnvelope(
-                    ClientError(.badRequest, message), requestID: connection.exchange?.requestID ?? ""),
-                headers: status == 426 ? [("Sec-WebSocket-Version", "13")] : [])
-            return
+                    ClientError(.badRequest, error.message), requestID: connection.exchange?.requestID ?? ""),
+                headers: error.headers.map { ($0.name, $0.value) })
         }
         var principal: Principal?
         if context.tokens == nil {
             principal = .openMode
-        } else if request.header("authorization") != nil || request.queryValue("token") != nil {
+        } else if request.header("authorization") != nil || HTTPQuery(request.query)?["token"] != nil {
             principal = try self.principal(of: request, allowsQuery: true)
         }
         context.metrics.countHTTP("/v1/ws", status: 101)
         context.metrics.webSockets.add(1)
-        append(connection) { accepted.appendResponse(to: &$0) }
+        append(connection) { accepted.append(into: &$0) }
         connection.exchange = nil
-        connection.parser = nil
         connection.phase = .webSocket
         let state = WebSocketState(
             parser: WebSocketFrameParser(
-                messageBytesLimit: Limits.webSocketMessageBytesLimit, allowsDeflate: accepted.deflate),
-            isBinary: accepted.subprotocol == "tumulte.v1.binary", deflates: accepted.deflate, now: seconds)
+                messageBytesLimit: Limits.webSocketMessageBytesLimit, allowsCompression: accepted.compresses),
+            isBinary: accepted.subprotocol == BinaryClientCodec.subprotocol, deflates: accepted.compresses,
+            now: seconds)
         connection.webSocket = state
         if let principal {
             identified(connection, state, principal)
@@ -56,12 +57,16 @@ extension Edge {
         guard let state = connection.webSocket else { return }
         var offset = 0
         while connection.phase == .webSocket {
-            switch unsafe state.parser.next(in: bytes, at: &offset, inflater: deflate) {
+            switch unsafe state.parser.next(in: bytes, at: &offset, inflater: inflater) {
             case .needMore: return
-            case .text(let payload): unsafe message(connection, state, payload, isText: true)
-            case .binary(let payload): unsafe message(connection, state, payload, isText: false)
+            case .text(let payload):
+                unsafe payload.withBytes(in: bytes) { unsafe message(connection, state, $0, isText: true) }
+            case .binary(let payload):
+                unsafe payload.withBytes(in: bytes) { unsafe message(connection, state, $0, isText: false) }
             case .ping(let payload):
-                append(connection) { unsafe WebSocketFrameWriter.append(opcode: .pong, payload: payload, to: &$0) }
+                unsafe payload.withBytes(in: bytes) { payload in
+                    append(connection) { unsafe WebSocketFrame.append(.pong, payload, into: &$0) }
+                }
             case .pong: break
             case .close(let code, _): peerCloses(connection, state, code)
             case .violation(let code, let reason): closeWebSocket(connection, code, reason)
@@ -205,8 +210,7 @@ extension Edge {
 
     private func appendScratch(_ connection: Connection, isBinary: Bool) {
         append(connection) { [scratch] output in
-            WebSocketFrameWriter.append(
-                opcode: isBinary ? .binary : .text, payload: scratch, deflated: false, to: &output)
+            WebSocketFrame.append(isBinary ? .binary : .text, scratch, into: &output)
         }
     }
 
@@ -217,14 +221,14 @@ extension Edge {
         guard connection.phase == .webSocket, let state = connection.webSocket else { return }
         context.metrics.countClose(code)
         state.closeSent = true
-        append(connection) { WebSocketFrameWriter.appendClose(code: code, reason: reason, to: &$0) }
+        append(connection) { WebSocketFrame.appendClose(code, reason: reason, into: &$0) }
         unsubscribeAll(connection)
         closeAfterWriting(connection)
     }
 
     private func peerCloses(_ connection: Connection, _ state: WebSocketState, _ code: UInt16?) {
         if !state.closeSent {
-            append(connection) { WebSocketFrameWriter.appendClose(code: code, reason: "", to: &$0) }
+            append(connection) { WebSocketFrame.appendClose(code, into: &$0) }
         }
         unsubscribeAll(connection)
         closeAfterWriting(connection)
@@ -238,7 +242,7 @@ extension Edge {
         if connection.phase == .webSocket {
             context.metrics.countClose(4410)
             var frame: [UInt8] = []
-            WebSocketFrameWriter.appendClose(code: 4410, reason: "slow consumer", to: &frame)
+            WebSocketFrame.appendClose(4410, reason: "slow consumer", into: &frame)
             _ = connection.lane.push(SharedBytes(frame))
         }
         unsubscribeAll(connection)

@@ -40,7 +40,9 @@ actor Edge {
     // Reused buffers
     var scratch: [UInt8] = []
     var tails: [[UInt8]] = []
-    let deflate = DeflatePool()
+    let inflater = MessageInflater()
+    /// The current `Date` header, made once a second.
+    var date: [UInt8]
 
     var isDraining = false
     var drainRetryMilliseconds = 1000
@@ -55,6 +57,7 @@ actor Edge {
         outboxes = Array(repeating: [], count: context.shards.count)
         seconds = UInt32(truncatingIfNeeded: context.clock.monotonic().nanoseconds / 1_000_000_000)
         wheel = ConnectionWheel(now: seconds)
+        date = HTTPDate.format(unixSeconds: context.clock.now().milliseconds / 1000)
     }
 
     // MARK: - Life
@@ -148,13 +151,13 @@ actor Edge {
         }
         generations[Int(index)] &+= 1
         let connection = Connection(
-            stream: stream, index: index, generation: generations[Int(index)], now: seconds)
+            stream: stream, index: index, generation: generations[Int(index)], now: seconds,
+            limits: context.httpLimits)
         connections[Int(index)] = connection
         connectionCount += 1
         context.metrics.connections.add(1)
         stream.token = Int(index)
         stream.handler = self
-        connection.parser = HTTPRequestParser(limits: context.httpLimits)
         setDeadline(connection, .head, after: EdgeTimeouts.headSeconds)
         stream.startReading()
     }
@@ -285,6 +288,7 @@ actor Edge {
 
     private func tick() {
         seconds = UInt32(truncatingIfNeeded: context.clock.monotonic().nanoseconds / 1_000_000_000)
+        date = HTTPDate.format(unixSeconds: context.clock.now().milliseconds / 1000)
         var due: [ConnectionWheel.Entry] = []
         wheel.advance(to: seconds) { due.append($0) }
         for entry in due {

@@ -8,11 +8,11 @@ enum ResponseHeaders {
 
     static func appendHead(
         status: Int, contentType: String, bodyBytes: Int?, exchange: Exchange, node: String, policy: StaticString,
-        headers: [(String, String)], closes: Bool, to output: inout [UInt8]
+        headers: [(StaticString, String)], closes: Bool, date: [UInt8],
+        to output: inout [UInt8]
     ) {
         var head = HTTPResponseHead(status: status)
         if status != 204, status != 304 { head.add("Content-Type", contentType) }
-        if let bodyBytes, status != 204, status != 304 { head.add("Content-Length", String(bodyBytes)) }
         head.add("X-Request-ID", exchange.requestID)
         head.add("X-Tumulte-Node", node)
         head.add("X-Content-Type-Options", "nosniff")
@@ -22,7 +22,7 @@ enum ResponseHeaders {
         var namesCache = false
         for (name, value) in headers {
             head.add(name, value)
-            namesCache = namesCache || name == "Cache-Control"
+            namesCache = namesCache || name.description == "Cache-Control"
         }
         if !namesCache { head.add("Cache-Control", "no-store") }
         if let origin = exchange.allowedOrigin {
@@ -30,7 +30,15 @@ enum ResponseHeaders {
             head.add("Access-Control-Expose-Headers", "X-Request-ID, X-Tumulte-Node, Retry-After")
             head.add("Vary", "Origin")
         }
-        head.add("Connection", closes ? "close" : "keep-alive")
-        head.append(to: &output)
+        let framing: HTTPResponseFraming
+        if status == 204 || status == 304 {
+            framing = .none
+        } else if let bodyBytes {
+            framing = .length(bodyBytes)
+        } else {
+            framing = .untilClose
+        }
+        head.append(
+            framing: framing, date: date, keepAlive: !closes, minorVersion: exchange.minorVersion, into: &output)
     }
 }

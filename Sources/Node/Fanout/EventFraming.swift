@@ -20,20 +20,21 @@ enum EventFraming {
             return webSocketFrame(payload, .binary, deflate: variant == .binaryDeflated)
         case .sse:
             var data: [UInt8] = []
-            JSONClientCodec.encodeEventData(event, into: &data)
+            JSONViews.eventData(event.body, to: &data)
             var output: [UInt8] = []
-            SSEWriter.appendEvent(
-                name: event.body.name, epoch: event.position.epoch, seq: event.position.seq, data: data, to: &output)
+            ServerSentEvents.append(
+                event: event.body.name.description, position: (event.position.epoch, event.position.seq), data: data,
+                into: &output)
             return output
         }
     }
 
     private static func webSocketFrame(_ payload: [UInt8], _ opcode: WebSocketOpcode, deflate: Bool) -> [UInt8] {
         var output: [UInt8] = []
-        if deflate, payload.count >= deflateThresholdBytes, let small = Deflate.compressOnce(payload) {
-            WebSocketFrameWriter.append(opcode: opcode, payload: small, deflated: true, to: &output)
+        if deflate, payload.count >= deflateThresholdBytes {
+            WebSocketFrame.append(opcode, MessageDeflater().compress(payload), isCompressed: true, into: &output)
         } else {
-            WebSocketFrameWriter.append(opcode: opcode, payload: payload, deflated: false, to: &output)
+            WebSocketFrame.append(opcode, payload, into: &output)
         }
         return output
     }

@@ -5,7 +5,7 @@ import Journal
 import Protocol
 
 /// One campaign as its shard keeps it.
-final class CampaignEntry {
+final class HostedCampaign {
     let id: CampaignID
     let slot: OpenSlot
     let actor: CampaignActor
@@ -27,11 +27,11 @@ final class CampaignEntry {
 
 final class OpenSlot {
     var ledger: SlotLedger
-    var campaigns: [CampaignID: CampaignEntry] = [:]
+    var campaigns: [CampaignID: HostedCampaign] = [:]
     /// Keyed creations that are remembered, by key.
     var creations: [Hash128: CampaignID] = [:]
     /// Campaigns with effects that no row holds yet.
-    var openRow: [CampaignEntry] = []
+    var openRow: [HostedCampaign] = []
     var openBytes = 0
     var openVotes = 0
     /// Which campaigns each sealed row concerns, and what to do once it is committed; oldest first.
@@ -40,14 +40,14 @@ final class OpenSlot {
 
     struct SealedEffects {
         let lsn: UInt64
-        let campaigns: [CampaignEntry]
+        let campaigns: [HostedCampaign]
         let captures: [CapturedState]
     }
 
     init(ledger: SlotLedger) { self.ledger = ledger }
 
     /// The campaign that this key created, while the key is remembered.
-    func creation(under key: Hash128, at now: Timestamp) -> CampaignEntry? {
+    func creation(under key: Hash128, at now: Timestamp) -> HostedCampaign? {
         guard let id = creations[key], let entry = campaigns[id] else { return nil }
         guard now.milliseconds(since: id.createdAt) < Limits.idempotencyMillisecondsLimit else {
             creations[key] = nil

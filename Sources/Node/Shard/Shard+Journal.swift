@@ -46,10 +46,12 @@ extension Shard {
             entry.openBytes = 0
             entry.openVotes = 0
         }
+        uncommittedBytes += payload.bytes.count - slot.openBytes
         slot.openBytes = 0
         slot.openVotes = 0
         slot.sealedRows.append(.init(lsn: lsn, campaigns: entries, captures: captures))
-        slot.ledger.seal(payload: payload.bytes, votes: votes, flush: context.random.next128())
+        slot.ledger.seal(
+            payload: payload.bytes, votes: votes, campaigns: entries.map(\.id), flush: context.random.next128())
     }
 
     /// The journal answered for one row.

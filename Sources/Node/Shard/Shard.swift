@@ -24,8 +24,8 @@ actor Shard {
     let campaignContext: CampaignContext
 
     var slots: [Slot: SlotState] = [:]
-    var campaigns: [CampaignID: CampaignEntry] = [:]
-    var touched: [CampaignEntry] = []
+    var campaigns: [CampaignID: HostedCampaign] = [:]
+    var touched: [HostedCampaign] = []
     /// Slots with something to seal or to send.
     var busySlots: [OpenSlot] = []
     /// Slots whose row failed and waits for its pause to end.
@@ -217,8 +217,8 @@ actor Shard {
         post(.reply(ticket, .failure(error)), to: ticket.edge)
     }
 
-    func register(_ actor: CampaignActor, _ id: CampaignID, _ slot: OpenSlot) -> CampaignEntry {
-        let entry = CampaignEntry(id: id, slot: slot, actor: actor)
+    func register(_ actor: CampaignActor, _ id: CampaignID, _ slot: OpenSlot) -> HostedCampaign {
+        let entry = HostedCampaign(id: id, slot: slot, actor: actor)
         slot.campaigns[id] = entry
         campaigns[id] = entry
         context.metrics.campaigns.add(1)
@@ -228,7 +228,7 @@ actor Shard {
     // MARK: - Turns
 
     /// Takes in what a campaign says after a call: effects to seal, captures to hand on, when to wake it.
-    func noteTurn(_ entry: CampaignEntry, _ turn: CampaignActor.Turn) {
+    func noteTurn(_ entry: HostedCampaign, _ turn: CampaignActor.Turn) {
         let slot = entry.slot
         if turn.isDirty {
             if !entry.isInOpenRow {
@@ -302,6 +302,8 @@ enum ShardLimits {
     static let waitingCommandsLimit = 10_000
     /// Bytes of effects of one shard that may wait for the journal.
     static let uncommittedBytesLimit = 64 * 1024 * 1024
+    /// Comparisons with the journal that may run at once in one shard.
+    static let verificationsLimit = 4
     /// Votes and bytes after which a row is sealed even while another is in flight.
     static let rowVotesLimit = 4096
     static let rowBytesLimit = 256 * 1024

@@ -20,10 +20,11 @@ enum ShardMessage: Sendable {
     indirect case create(CreationCommand)
     /// Rows that the journal answered for.
     case rows([RowOutcome])
-    indirect case snapshotStored(SnapshotOutcome)
+    indirect case snapshotStored(SnapshotAnswer)
     /// A slot's content, or why it could not be had.
-    indirect case opened(Slot, SlotClaim, Result<SlotRecovery, JournalError>)
-    indirect case verified(Command, VerifyResult)
+    indirect case opened(Slot, Result<OpenedSlot, SlotRefusal>)
+    /// A verification ended; its number is free again.
+    indirect case verified(UInt64, ReplyTicket, Reply)
     case tick
     /// Write a snapshot of these campaigns when they are next at rest.
     case snapshotWanted([CampaignID])

@@ -46,9 +46,10 @@ struct SlotLedger {
     var nextLSN: UInt64 { sealedThrough + 1 }
 
     /// Fixes a row's content; it takes the next lsn.
-    mutating func seal(payload: [UInt8], votes: Int, flush: UInt128) {
+    mutating func seal(payload: [UInt8], votes: Int, campaigns: [CampaignID], flush: UInt128) {
         let row = SealedRow(
-            slot: slot, lsn: nextLSN, epoch: epoch, flush: flush, count: UInt32(clamping: votes), payload: payload)
+            slot: slot, lsn: nextLSN, epoch: epoch, flush: flush, count: UInt32(clamping: votes),
+            campaigns: campaigns, payload: payload)
         sealedThrough += 1
         queuedBytes += payload.count
         queue.append(row)

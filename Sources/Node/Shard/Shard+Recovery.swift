@@ -1,0 +1,54 @@
+// Opening slots: their campaigns come back, what should have ended meanwhile ends, and what waited is answered.
+
+import Domain
+import Journal
+import Platform
+import Protocol
+
+/// A slot's content after recovery, on its way to its shard.
+struct OpenedSlot: Sendable {
+    let claim: SlotClaim
+    let campaigns: [RecoveredCampaign]
+}
+
+/// Why a slot is not served.
+struct SlotRefusal: Error, Sendable {
+    let reason: String
+}
+
+extension Shard {
+    /// These slots will be opened here: commands for them wait from now on.
+    func expect(_ expected: [Slot]) {
+        for slot in expected where slots[slot] == nil { slots[slot] = .opening(waiting: []) }
+    }
+
+    func opened(_ slot: Slot, _ result: Result<OpenedSlot, SlotRefusal>) async {
+        var waiting: [ShardMessage] = []
+        if case .opening(let queued)? = slots[slot] { waiting = queued }
+        switch result {
+        case .failure(let refusal):
+            slots[slot] = .refused(refusal.reason)
+            context.log.error(
+                "slot.refused", [("slot", .integer(Int(slot.index))), ("reason", .string(refusal.reason))])
+        case .success(let content): await open(slot, content)
+        }
+        // What waited is handled as if it came now, in the order in which it came.
+        for message in waiting { _ = inbox.post(message) }
+    }
+
+    private func open(_ slot: Slot, _ content: OpenedSlot) async {
+        let ledger = SlotLedger(slot: slot, epoch: content.claim.epoch, tail: content.claim.tail)
+        let open = OpenSlot(ledger: ledger)
+        slots[slot] = .open(open)
+        let now = context.clock.now()
+        for recovered in content.campaigns {
+            let state = recovered.state
+            let actor = CampaignActor(
+                state: state, epoch: content.claim.epoch, snapshotBytes: recovered.snapshotBytes,
+                journalBytes: recovered.journalBytes, context: campaignContext)
+            let entry = register(actor, state.id, open)
+            if let key = state.creationKey { open.creations[key] = state.id }
+            noteTurn(entry, await actor.wake(at: now))
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// What a shard gets from outside.
+
+import Journal
+import Platform
+import Protocol
+
+struct ShardContext: Sendable {
+    let clock: any Clock
+    let random: any RandomSource
+    let journal: any Journal
+    let edges: [EdgeHandle]
+    let metrics: NodeMetrics
+    let health: NodeHealth
+    let log: Log
+}

@@ -1,0 +1,70 @@
+// From what the journal holds of a slot back to its campaigns: the newest verified snapshot of each, and every row
+// after it. Replays decide nothing: they apply what was decided.
+
+import Domain
+import Journal
+import Protocol
+
+/// A campaign as recovery found it.
+struct RecoveredCampaign: Sendable {
+    let state: Campaign
+    /// Bytes of the snapshot that it began with.
+    let snapshotBytes: Int?
+    /// Bytes of rows that were replayed on top.
+    let journalBytes: Int
+}
+
+/// Why a slot cannot be served.
+struct ReplayFailure: Error, CustomStringConvertible {
+    let slot: Slot
+    let lsn: UInt64?
+    let reason: String
+
+    var description: String {
+        let place = lsn.map { ", row \($0)" } ?? ""
+        return "slot \(slot)\(place): \(reason); the rows before it can be kept with: tumulte repair --slot \(slot)"
+    }
+}
+
+enum SlotReplay {
+    /// Rebuilds the campaigns of a slot.
+    ///
+    /// - Parameter through: the last lsn to apply; `nil` for all.
+    static func campaigns(
+        of recovery: SlotRecovery, slot: Slot, through last: UInt64? = nil
+    ) throws(ReplayFailure) -> [RecoveredCampaign] {
+        var states: [CampaignID: Campaign] = [:]
+        var starts: [CampaignID: (lsn: UInt64, bytes: Int)] = [:]
+        for snapshot in recovery.snapshots {
+            do {
+                states[snapshot.campaign] = try Campaign(snapshot: snapshot.state.span)
+            } catch {
+                throw ReplayFailure(
+                    slot: slot, lsn: nil, reason: "the snapshot of campaign \(snapshot.campaign) is damaged (\(error))")
+            }
+            starts[snapshot.campaign] = (snapshot.lsn, snapshot.state.count)
+        }
+        var replayed: [CampaignID: Int] = [:]
+        for row in recovery.rows where last.map({ row.lsn <= $0 }) ?? true {
+            guard let parts = RowPayload.parts(of: row.payload) else {
+                throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "the row's parts do not fit together")
+            }
+            let payload = row.payload.span
+            for part in parts {
+                do {
+                    _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
+                        guard row.lsn > starts[id]?.lsn ?? 0 else { return false }
+                        replayed[id, default: 0] += part.count
+                        return true
+                    }
+                } catch {
+                    throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "a record cannot be applied (\(error))")
+                }
+            }
+        }
+        return states.values.sorted { $0.id < $1.id }.map { state in
+            RecoveredCampaign(
+                state: state, snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id] ?? 0)
+        }
+    }
+}

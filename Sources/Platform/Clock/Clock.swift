@@ -1,0 +1,81 @@
+// Time, as the core gets it: through a protocol, so that a test or a simulation can hold the hands.
+
+public import Protocol
+import Synchronization
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// A reading of a clock that never stops and never steps; nanoseconds since some fixed moment of this boot.
+public struct MonotonicTime: Hashable, Comparable, Sendable {
+    /// Nanoseconds.
+    public let nanoseconds: UInt64
+
+    /// Takes nanoseconds.
+    public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    /// Orders by time.
+    public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
+
+    /// The system's reading: `CLOCK_BOOTTIME` on Linux, which goes on while the machine sleeps; `CLOCK_MONOTONIC_RAW`
+    /// elsewhere.
+    public static var now: MonotonicTime {
+        #if canImport(Glibc)
+            MonotonicTime(nanoseconds: readClock(CLOCK_BOOTTIME))
+        #else
+            MonotonicTime(nanoseconds: readClock(CLOCK_MONOTONIC_RAW))
+        #endif
+    }
+}
+
+/// Where the core gets the time.
+public protocol Clock: Sendable {
+    /// The wall-clock time.
+    func now() -> Timestamp
+    /// The clock for durations and deadlines of this process.
+    func monotonic() -> MonotonicTime
+}
+
+/// The machine's clocks.
+public struct SystemClock: Clock {
+    /// Makes one; it has no state.
+    public init() {}
+
+    /// `CLOCK_REALTIME`.
+    public func now() -> Timestamp { Timestamp(milliseconds: Int64(readClock(CLOCK_REALTIME) / 1_000_000)) }
+
+    /// See `MonotonicTime.now`.
+    public func monotonic() -> MonotonicTime { .now }
+}
+
+/// A clock that moves only when told to.
+public final class ManualClock: Clock {
+    private let state: Mutex<(wall: Int64, monotonic: UInt64)>
+
+    /// Starts at a wall-clock time; the monotonic clock starts at one second.
+    public init(at time: Timestamp) { state = Mutex((time.milliseconds, 1_000_000_000)) }
+
+    /// The time it was set to.
+    public func now() -> Timestamp { Timestamp(milliseconds: state.withLock { $0.wall }) }
+
+    /// What has been advanced so far.
+    public func monotonic() -> MonotonicTime { MonotonicTime(nanoseconds: state.withLock { $0.monotonic }) }
+
+    /// Moves both clocks forward.
+    public func advance(milliseconds: Int64) {
+        precondition(milliseconds >= 0)
+        state.withLock {
+            $0.wall += milliseconds
+            $0.monotonic += UInt64(milliseconds) * 1_000_000
+        }
+    }
+}
+
+private func readClock(_ id: clockid_t) -> UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(id, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}

@@ -1,0 +1,175 @@
+// Accepts connections on one loop and deals them out to all loops in turn, so that the spread is exact whatever the
+// kernel's hashing does.
+
+internal import CUV
+
+#if canImport(Glibc)
+    internal import Glibc
+
+    func closeDescriptor(_ descriptor: Int32) -> Int32 { close(descriptor) }
+    private let streamSocket = Int32(SOCK_STREAM.rawValue)
+#else
+    internal import Darwin
+
+    func closeDescriptor(_ descriptor: Int32) -> Int32 { close(descriptor) }
+    private let streamSocket = SOCK_STREAM
+#endif
+
+/// Settings of the sockets that a listener accepts.
+public struct TCPListenerOptions: Sendable {
+    /// Connections that the kernel queues.
+    public var backlog: Int32 = 4096
+    /// Bytes of the kernel's send buffer; `nil` leaves the system's default.
+    public var sendBufferBytes: Int32?
+    /// Unsent bytes above which the kernel takes no more; `nil` leaves it unlimited.
+    public var notSentLowWater: Int32?
+
+    /// The defaults.
+    public init() {}
+}
+
+/// A listening socket.
+///
+/// `@unchecked Sendable`: all calls come from its loop's thread, and each checks it.
+@safe public final class TCPListener: @unchecked Sendable {
+    /// Where it listens, with the port that the system chose.
+    public let boundAddress: TCPAddress
+
+    private let loop: EventLoop
+    private let loops: [EventLoop]
+    private let onAccept: @Sendable (EventLoop, TCPStream) -> Void
+    private let socket: Int32
+    private let poll: UnsafeMutablePointer<uv_poll_t>
+    private var next = 0
+    private var isClosed = false
+    /// A descriptor kept in reserve: where the process has no more, it is given up to accept and refuse at once.
+    private var reserve = unsafe open("/dev/null", O_RDONLY)
+
+    /// Connections that one turn accepts at most.
+    private static let acceptsPerTurn = 64
+
+    /// Binds and listens; call on the first of `loops`. `onAccept` runs on the new stream's loop.
+    /// - Throws: `SystemError` where the address cannot be had.
+    public init(
+        _ address: TCPAddress, options: TCPListenerOptions, loops: [EventLoop],
+        onAccept: @escaping @Sendable (EventLoop, TCPStream) -> Void
+    ) throws(SystemError) {
+        guard let first = loops.first else { preconditionFailure("a listener needs a loop") }
+        first.checkIsolated()
+        loop = first
+        self.loops = loops
+        self.onAccept = onAccept
+        socket = try Self.listen(address, options)
+        boundAddress = Self.localAddress(socket) ?? address
+        unsafe poll = .allocate(capacity: 1)
+        unsafe uvCheck(uv_poll_init(loop.handle, poll, socket), "uv_poll_init")
+        unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        let status = unsafe uv_poll_start(poll, Int32(UV_READABLE.rawValue)) { handle, _, _ in
+            guard let context = unsafe handle?.pointee.data else { return }
+            unsafe Unmanaged<TCPListener>.fromOpaque(context).takeUnretainedValue().acceptAll()
+        }
+        uvCheck(status, "uv_poll_start")
+    }
+
+    private static func listen(_ address: TCPAddress, _ options: TCPListenerOptions) throws(SystemError) -> Int32 {
+        let family = address.bytes.count == 4 ? AF_INET : AF_INET6
+        let socket = openSocket(family)
+        guard socket >= 0 else { throw SystemError(code: errno, operation: "socket") }
+        setOption(socket, SOL_SOCKET, SO_REUSEADDR, 1)
+        // Accepted sockets inherit these from the listener.
+        if let bytes = options.sendBufferBytes { setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes) }
+        if let bytes = options.notSentLowWater { setOption(socket, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, bytes) }
+        let bound = unsafe address.withSocketAddress { unsafe bind(socket, $0, $1) }
+        guard bound == 0, startListening(socket, options.backlog) == 0 else {
+            let code = errno
+            _ = closeDescriptor(socket)
+            throw SystemError(code: code, operation: "listen on \(address)")
+        }
+        return socket
+    }
+
+    private static func setOption(_ socket: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
+        var value = value
+        unsafe setsockopt(socket, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    private static func localAddress(_ socket: Int32) -> TCPAddress? {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                unsafe getsockname(socket, address, &length)
+            }
+        }
+        return status == 0 ? TCPAddress.read(&storage) : nil
+    }
+
+    // MARK: - Accepting
+
+    private func acceptAll() {
+        for _ in 0..<Self.acceptsPerTurn {
+            guard !isClosed else { return }
+            var storage = sockaddr_storage()
+            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let accepted = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                    unsafe tumulte_accept(socket, address, &length)
+                }
+            }
+            guard accepted >= 0 else {
+                if errno == EMFILE || errno == ENFILE { refuseOne() }
+                return
+            }
+            Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            #if canImport(Glibc)
+                // Finds peers that vanished while bytes were under way to them.
+                Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
+            #endif
+            deal(accepted, TCPAddress.read(&storage) ?? boundAddress)
+        }
+    }
+
+    private func deal(_ accepted: Int32, _ peer: TCPAddress) {
+        let target = loops[next % loops.count]
+        next &+= 1
+        let onAccept = onAccept
+        target.execute {
+            guard let stream = TCPStream(socket: accepted, peer: peer, loop: target) else { return }
+            onAccept(target, stream)
+        }
+    }
+
+    /// Without a free descriptor the queue would wake the loop for ever: the reserve takes one connection and drops it.
+    private func refuseOne() {
+        guard reserve >= 0 else { return }
+        _ = closeDescriptor(reserve)
+        let accepted = tumulte_accept(socket, nil, nil)
+        if accepted >= 0 { _ = closeDescriptor(accepted) }
+        reserve = unsafe open("/dev/null", O_RDONLY)
+    }
+
+    /// Stops listening; connections that were accepted go on. Safe to repeat.
+    public func close() {
+        loop.checkIsolated()
+        guard !isClosed else { return }
+        isClosed = true
+        unsafe uvCheck(uv_poll_stop(poll), "uv_poll_stop")
+        _ = closeDescriptor(socket)
+        if reserve >= 0 { _ = closeDescriptor(reserve) }
+        unsafe closeHandle(poll) { base in
+            guard let base = unsafe base, let context = unsafe uv_handle_get_data(base) else { return }
+            unsafe Unmanaged<TCPListener>.fromOpaque(context).release()
+            unsafe UnsafeMutableRawPointer(base).assumingMemoryBound(to: uv_poll_t.self).deallocate()
+        }
+    }
+}
+
+private func openSocket(_ family: Int32) -> Int32 {
+    #if canImport(Glibc)
+        socket(family, streamSocket | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    #else
+        socket(family, streamSocket, 0)
+    #endif
+}
+
+private func startListening(_ descriptor: Int32, _ backlog: Int32) -> Int32 { listen(descriptor, backlog) }

@@ -1,0 +1,242 @@
+// One connection. Reading goes through the loop's one shared buffer, so an idle connection holds none. Writing tries
+// the socket at once; what it does not take is copied into one block, and until that has left the stream is blocked
+// and its owner keeps whatever comes next.
+
+internal import CUV
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// Why a stream ended.
+public enum TCPCloseReason: Sendable, Equatable {
+    /// This side closed it.
+    case local
+    /// The peer said that it is done.
+    case endOfFile
+    /// The connection broke; the errno value.
+    case failed(Int32)
+}
+
+/// Who is told what happens on a stream; every call is made on the stream's loop.
+public protocol TCPStreamHandler: AnyObject, Sendable {
+    /// Bytes arrived. The buffer is valid during the call alone, and may be changed in place.
+    func streamReceived(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer)
+    /// The stream was blocked, and everything handed to it has left.
+    func streamDrained(_ stream: TCPStream)
+    /// The last call, made once.
+    func streamClosed(_ stream: TCPStream, _ reason: TCPCloseReason)
+}
+
+/// An accepted or dialled connection.
+///
+/// `@unchecked Sendable`: all calls come from its loop's thread; the ones that change something check it.
+@safe public final class TCPStream: @unchecked Sendable {
+    /// The loop that the stream lives on.
+    public let loop: EventLoop
+    /// The other side.
+    public let peer: TCPAddress
+    /// Free for the handler's use.
+    public var token = 0
+    /// Who is told; the handler must outlive the stream's close.
+    public unowned(unsafe) var handler: (any TCPStreamHandler)?
+    /// Whether bytes still wait inside; nothing may be written meanwhile.
+    public private(set) var isBlocked = false
+
+    private let handle: UnsafeMutablePointer<uv_tcp_t>
+    private var isReading = false
+    private var isClosing = false
+    private var finishes = false
+    private var reason = TCPCloseReason.local
+
+    /// Buffers that one system call gathers at most.
+    private static let gatherLimit = 16
+
+    /// Takes over a connected, non-blocking socket.
+    init?(socket: Int32, peer: TCPAddress, loop: EventLoop) {
+        loop.checkIsolated()
+        self.loop = loop
+        self.peer = peer
+        unsafe handle = .allocate(capacity: 1)
+        unsafe uvCheck(uv_tcp_init(loop.handle, handle), "uv_tcp_init")
+        unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        if unsafe uv_tcp_open(handle, socket) != 0 {
+            _ = closeDescriptor(socket)
+            unsafe closeHandle(handle, Self.released)
+            return nil
+        }
+    }
+
+    private var base: UnsafeMutablePointer<uv_stream_t> {
+        unsafe UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_stream_t.self)
+    }
+
+    private static func of<Handle>(_ handle: UnsafeMutablePointer<Handle>?) -> TCPStream {
+        // Safe: the handle holds a reference to its stream until the close callback.
+        let raw = unsafe UnsafeMutableRawPointer(handle).unsafelyUnwrapped.assumingMemoryBound(to: uv_handle_t.self)
+        return unsafe Unmanaged<TCPStream>.fromOpaque(uv_handle_get_data(raw)).takeUnretainedValue()
+    }
+
+    // MARK: - Reading
+
+    /// Starts telling the handler about bytes; safe to repeat.
+    public func startReading() {
+        loop.checkIsolated()
+        guard !isReading, !isClosing else { return }
+        isReading = true
+        let status = unsafe uv_read_start(
+            base,
+            { handle, _, buffer in
+                let memory = unsafe TCPStream.of(handle).loop.readBuffer
+                unsafe buffer?.pointee = uv_buf_init(
+                    memory.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(memory.count))
+            },
+            { handle, count, _ in unsafe TCPStream.of(handle).wasRead(count) })
+        if status < 0 { end(.failed(-status)) }
+    }
+
+    /// Stops taking bytes from the kernel, which then slows the peer down; safe to repeat.
+    public func stopReading() {
+        loop.checkIsolated()
+        guard isReading else { return }
+        isReading = false
+        unsafe uv_read_stop(base)
+    }
+
+    private func wasRead(_ count: Int) {
+        guard !isClosing else { return }
+        if count > 0 {
+            let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: loop.readBuffer[..<count])
+            unsafe handler?.streamReceived(self, bytes)
+        } else if count < 0 {
+            end(count == Int(UV_EOF.rawValue) ? .endOfFile : .failed(Int32(-count)))
+        }
+    }
+
+    // MARK: - Writing
+
+    /// Writes bytes: now what the kernel takes, the rest as it takes it. Not to be called while blocked.
+    public func write(_ bytes: UnsafeRawBufferPointer) {
+        loop.checkIsolated()
+        precondition(!isBlocked, "a blocked stream was written to")
+        guard !isClosing, bytes.count > 0 else { return }
+        var buffer = unsafe Self.buffer(bytes)
+        let status = unsafe uv_try_write(base, &buffer, 1)
+        if status == bytes.count { return }
+        if status < 0, status != UV_EAGAIN.rawValue { return failedWriting(status) }
+        let sent = max(0, Int(status))
+        unsafe keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+    }
+
+    /// Writes shared buffers, gathered; as `write(_:)`.
+    public func write(_ parts: [SharedBytes]) {
+        loop.checkIsolated()
+        precondition(!isBlocked, "a blocked stream was written to")
+        var index = 0
+        while index < parts.count, !isClosing {
+            let group = parts[index..<min(parts.count, index + Self.gatherLimit)]
+            var buffers = unsafe group.map { part in unsafe part.withUnsafeBytes { unsafe Self.buffer($0) } }
+            let total = group.reduce(0) { $0 + $1.count }
+            let status = unsafe uv_try_write(base, &buffers, UInt32(buffers.count))
+            if status < 0, status != UV_EAGAIN.rawValue { return failedWriting(status) }
+            let sent = max(0, Int(status))
+            if sent < total {
+                let rest = SharedBytes(joining: Array(parts[index...]))
+                unsafe rest.withUnsafeBytes { unsafe keep(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
+                return
+            }
+            index += group.count
+        }
+    }
+
+    private static func buffer(_ bytes: UnsafeRawBufferPointer) -> uv_buf_t {
+        // libuv takes a mutable pointer, but only reads from what it writes to a socket.
+        let start = unsafe UnsafeMutableRawPointer(mutating: bytes.baseAddress)?.assumingMemoryBound(to: CChar.self)
+        return unsafe uv_buf_init(start, UInt32(bytes.count))
+    }
+
+    /// One block holds the request and the bytes that wait.
+    private func keep(_ bytes: UnsafeRawBufferPointer) {
+        let head = unsafe (MemoryLayout<uv_write_t>.size + 15) & ~15
+        let block = UnsafeMutableRawPointer.allocate(byteCount: head + bytes.count, alignment: 16)
+        unsafe (block + head).copyMemory(from: bytes.baseAddress.unsafelyUnwrapped, byteCount: bytes.count)
+        let request = unsafe block.bindMemory(to: uv_write_t.self, capacity: 1)
+        unsafe request.initialize(to: uv_write_t())
+        var buffer = unsafe Self.buffer(UnsafeRawBufferPointer(start: block + head, count: bytes.count))
+        isBlocked = true
+        let status = unsafe uv_write(request, base, &buffer, 1) { request, status in
+            guard let request = unsafe request else { return }
+            let stream = unsafe TCPStream.of(request.pointee.handle)
+            unsafe UnsafeMutableRawPointer(request).deallocate()
+            stream.wrote(status)
+        }
+        if status < 0 {
+            unsafe block.deallocate()
+            isBlocked = false
+            failedWriting(status)
+        }
+    }
+
+    private func wrote(_ status: Int32) {
+        isBlocked = false
+        guard !isClosing else { return }
+        if status < 0 { return failedWriting(status) }
+        unsafe handler?.streamDrained(self)
+        if finishes, !isBlocked { shutDown() }
+    }
+
+    private func failedWriting(_ status: Int32) { end(.failed(-status)) }
+
+    /// Tells the peer that nothing more comes, once everything has left; the peer's own end then closes the stream.
+    public func finishWriting() {
+        loop.checkIsolated()
+        guard !finishes, !isClosing else { return }
+        finishes = true
+        if !isBlocked { shutDown() }
+    }
+
+    private func shutDown() {
+        let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
+        let status = unsafe uv_shutdown(request, base) { request, _ in unsafe request?.deallocate() }
+        if status < 0 {
+            unsafe request.deallocate()
+            end(.failed(-status))
+        }
+    }
+
+    // MARK: - Closing
+
+    /// Closes at once; what has not left is lost. `streamClosed` follows in a later turn.
+    public func close() { end(.local) }
+
+    /// Closes at once with a reset, so that the kernel keeps nothing of the connection.
+    public func reset() {
+        loop.checkIsolated()
+        guard !isClosing else { return }
+        var socket: uv_os_fd_t = 0
+        let raw = unsafe UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
+        if unsafe uv_fileno(raw, &socket) == 0 {
+            var option = linger(l_onoff: 1, l_linger: 0)
+            unsafe setsockopt(socket, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+        }
+        end(.local)
+    }
+
+    private func end(_ reason: TCPCloseReason) {
+        loop.checkIsolated()
+        guard !isClosing else { return }
+        isClosing = true
+        self.reason = reason
+        unsafe closeHandle(handle, Self.released)
+    }
+
+    private static let released: uv_close_cb = { base in
+        let stream = unsafe TCPStream.of(base)
+        unsafe stream.handler?.streamClosed(stream, stream.reason)
+        unsafe Unmanaged.passUnretained(stream).release()
+    }
+
+    deinit { unsafe handle.deallocate() }
+}

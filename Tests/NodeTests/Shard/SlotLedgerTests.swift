@@ -1,0 +1,109 @@
+import Journal
+import Protocol
+import Testing
+
+@testable import Node
+
+struct SlotLedgerTests {
+    private func ledger() -> SlotLedger { SlotLedger(slot: Slot(9), epoch: 3, tail: 10) }
+
+    private func seal(_ ledger: inout SlotLedger, _ byte: UInt8) {
+        ledger.seal(payload: [byte], votes: 1, campaigns: [], flush: UInt128(byte))
+    }
+
+    @Test func `rows take contiguous numbers and leave one at a time`() throws {
+        var ledger = ledger()
+        seal(&ledger, 1)
+        seal(&ledger, 2)
+        let first = try #require(ledger.next(at: 0))
+        #expect(first.lsn == 11 && first.epoch == 3)
+        #expect(ledger.next(at: 0) == nil)
+        #expect(ledger.answered(11, .committed, at: 0) == .committed(11))
+        #expect(ledger.committedThrough == 11)
+        #expect(ledger.next(at: 0)?.lsn == 12)
+    }
+
+    @Test func `a failed row is sent again, the same, after a pause that doubles`() throws {
+        var ledger = ledger()
+        seal(&ledger, 1)
+        let first = try #require(ledger.next(at: 0))
+        #expect(ledger.answered(11, .failed(.io("x")), at: 0) == .retry(at: SlotLedger.firstPause))
+        seal(&ledger, 2)
+        #expect(ledger.next(at: SlotLedger.firstPause - 1) == nil)
+        #expect(ledger.next(at: SlotLedger.firstPause) == first)
+        #expect(ledger.answered(11, .failed(.io("x")), at: 0) == .retry(at: 2 * SlotLedger.firstPause))
+        var now: UInt64 = 0
+        for _ in 0..<20 {
+            now += SlotLedger.longestPause
+            _ = ledger.next(at: now)
+            _ = ledger.answered(11, .failed(.io("x")), at: now)
+        }
+        #expect(ledger.retryAt == now + SlotLedger.longestPause)
+    }
+
+    @Test func `an answer for another row changes nothing`() {
+        var ledger = ledger()
+        seal(&ledger, 1)
+        #expect(ledger.answered(11, .committed, at: 0) == .stale)
+        _ = ledger.next(at: 0)
+        #expect(ledger.answered(12, .committed, at: 0) == .stale)
+        #expect(ledger.committedThrough == 10)
+    }
+
+    @Test func `a fenced row says so`() {
+        var ledger = ledger()
+        seal(&ledger, 1)
+        _ = ledger.next(at: 0)
+        #expect(ledger.answered(11, .fenced, at: 0) == .fenced)
+    }
+
+    @Test func `bytes are counted until their commit`() {
+        var ledger = ledger()
+        ledger.seal(payload: [1, 2, 3], votes: 1, campaigns: [], flush: 1)
+        #expect(ledger.queuedBytes == 3 && !ledger.isQuiet)
+        _ = ledger.next(at: 0)
+        _ = ledger.answered(11, .committed, at: 0)
+        #expect(ledger.queuedBytes == 0 && ledger.isQuiet)
+    }
+}
+
+struct RowPayloadTests {
+    @Test func `parts come back as they went in`() throws {
+        var payload = RowPayload()
+        payload.append([1, 2, 3])
+        payload.append([])
+        payload.append([4])
+        let parts = try #require(RowPayload.parts(of: payload.bytes))
+        #expect(parts.map { Array(payload.bytes[$0]) } == [[1, 2, 3], [], [4]])
+    }
+
+    @Test func `a payload that was cut is refused, at every place but between parts`() {
+        var payload = RowPayload()
+        payload.append([1, 2, 3])
+        payload.append([4, 5])
+        let whole = payload.bytes
+        let boundaries = [1, 8, 14]
+        for count in 0...whole.count {
+            let parts = RowPayload.parts(of: Array(whole[..<count]))
+            #expect((parts != nil) == boundaries.contains(count), "cut at \(count)")
+        }
+    }
+}
+
+struct DeadlineQueueTests {
+    @Test func `deadlines come out in order of time`() {
+        var queue = DeadlineQueue()
+        let id = CampaignID(UUIDv7(at: Timestamp(milliseconds: 1), random: 3))
+        var seed: UInt64 = 1
+        var expected: [UInt64] = []
+        for _ in 0..<500 {
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let at = seed >> 50
+            expected.append(at)
+            queue.push(.init(at: at, campaign: id))
+        }
+        var got: [UInt64] = []
+        while let entry = queue.pop() { got.append(entry.at) }
+        #expect(got == expected.sorted())
+    }
+}
