@@ -1,9 +1,6 @@
 #ifndef TUMULTE_CUV_SHIM_H
 #define TUMULTE_CUV_SHIM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <pthread.h>
 #include <sys/socket.h>
 #include <uv.h>
