@@ -18,7 +18,7 @@ struct FormatTests {
         _ = try stage.vote(0, voter: 1, channel: "a", poll: pollID(2))
         _ = try stage.vote(1, voter: 2, key: 2, channel: "b", poll: pollID(2))
         _ = try stage.vote(1, voter: 1, key: 3, poll: pollID(2))
-        stage.advance(to: seconds(17))
+        stage.advance(to: seconds(19))
         stage.advance(to: seconds(23.5))
         stage.apply([.replyRemembered(key: hash(8), body: hash(9), at: stage.now, status: 201, bytes: [0x7B, 0x7D])])
         var copy = stage
@@ -42,34 +42,33 @@ struct FormatTests {
     @Test func `records of version 1 are these bytes, and are read for ever`() throws {
         let (stage, payload) = try sample()
         #expect(hex(payload) == GoldenBytes.records.filter { $0 != "\n" })
-        var campaigns: [CampaignID: Campaign] = [:]
-        _ = try RecordReader.replay(bytes(GoldenBytes.records).span, into: &campaigns)
+        let campaigns = try #require(replayed(bytes(GoldenBytes.records)))
         #expect(campaigns[stage.campaign.id]?.stateHash == stage.campaign.stateHash)
     }
 
     @Test func `snapshots of version 1 are these bytes, and are read for ever`() throws {
         let (stage, _) = try sample()
         #expect(hex(snapshot(stage.campaign)) == GoldenBytes.snapshot.filter { $0 != "\n" })
-        let restored = try Campaign(snapshot: bytes(GoldenBytes.snapshot).span)
-        #expect(restored.stateHash == stage.campaign.stateHash)
-        #expect(restored.view == stage.campaign.view)
-        #expect(restored.latestPoll(position: origin) == stage.campaign.latestPoll(position: origin))
-        #expect(restored.name == "Keep")
-        #expect(restored.tally?.votes == [0, 2])
-        #expect(restored.stateHash == GoldenBytes.stateHash)
+        let golden = try restored(bytes(GoldenBytes.snapshot))
+        #expect(golden.stateHash == stage.campaign.stateHash)
+        #expect(golden.view == stage.campaign.view)
+        #expect(golden.latestPoll(position: origin) == stage.campaign.latestPoll(position: origin))
+        #expect(golden.name == "Keep")
+        #expect(golden.tally?.votes == [0, 2])
+        #expect(golden.stateHash == GoldenBytes.stateHash)
     }
 
     @Test func `every prefix of a snapshot is refused`() throws {
         let whole = snapshot(try sample().stage.campaign)
         for length in 0..<whole.count {
             let prefix = Array(whole[..<length])
-            #expect(throws: SnapshotError.self) { try Campaign(snapshot: prefix.span) }
+            #expect(throws: SnapshotError.self) { try restored(prefix) }
         }
         #expect(throws: SnapshotError(fault: .trailingBytes, offset: whole.count)) {
-            try Campaign(snapshot: (whole + [0]).span)
+            try restored(whole + [0])
         }
         #expect(throws: SnapshotError(fault: .unknownVersion(2), offset: 1)) {
-            try Campaign(snapshot: ([2] + whole.dropFirst()).span)
+            try restored([2] + whole.dropFirst())
         }
     }
 
@@ -81,7 +80,7 @@ struct FormatTests {
             let byte = damaged[index]
             for value in [byte ^ 1, byte ^ 0x80, byte ^ 0x10, 0, 0xFF, byte &+ 1, byte &- 1] where value != byte {
                 damaged[index] = value
-                if var campaign = try? Campaign(snapshot: damaged.span) {
+                if var campaign = try? restored(damaged) {
                     accepted += 1
                     #expect(snapshot(campaign) == damaged)
                     exercise(&campaign)
@@ -96,9 +95,7 @@ struct FormatTests {
         let (_, payload) = try sample()
         var whole = 0
         for length in 0..<payload.count {
-            var campaigns: [CampaignID: Campaign] = [:]
-            let prefix = Array(payload[..<length])
-            if (try? RecordReader.replay(prefix.span, into: &campaigns)) != nil { whole += 1 }
+            if replayed(Array(payload[..<length])) != nil { whole += 1 }
         }
         var records = 0
         try RecordReader.events(in: payload.span) { _, event in
@@ -116,13 +113,12 @@ struct FormatTests {
             let byte = damaged[index]
             for value in [byte ^ 1, byte ^ 0x80, byte ^ 0x10, 0, 0xFF, byte &+ 1, byte &- 1] where value != byte {
                 damaged[index] = value
-                var campaigns: [CampaignID: Campaign] = [:]
-                if (try? RecordReader.replay(damaged.span, into: &campaigns)) != nil {
+                if let campaigns = replayed(damaged) {
                     accepted += 1
                     for id in campaigns.keys.sorted() {
                         guard var campaign = campaigns[id] else { continue }
                         let bytes = snapshot(campaign)
-                        #expect(try Campaign(snapshot: bytes.span).stateHash == campaign.stateHash)
+                        #expect(try restored(bytes).stateHash == campaign.stateHash)
                         exercise(&campaign)
                     }
                 }
@@ -137,9 +133,8 @@ struct FormatTests {
         var random = SeededGenerator(seed: seed)
         var noise = (0..<Int.random(in: 0...400, using: &random)).map { _ in UInt8.random(in: 0...12, using: &random) }
         if !noise.isEmpty { noise[0] = 1 }
-        var campaigns: [CampaignID: Campaign] = [:]
-        if noise.count > 1 { #expect((try? RecordReader.replay(noise.span, into: &campaigns)) == nil) }
-        #expect((try? Campaign(snapshot: noise.span)) == nil)
+        if noise.count > 1 { #expect(replayed(noise) == nil) }
+        #expect(throws: SnapshotError.self) { try restored(noise) }
     }
 
     /// Uses a state in every way; nothing may trap.
