@@ -282,10 +282,11 @@ struct ViewTests {
             position: origin)
     }
 
-    @Test(arguments: [
-        ([1, 1, 1], [333, 333, 333]), ([2, 1], [667, 333]), ([0, 0], [0, 0]), ([1, 0], [1000, 0]),
-        ([1, 1999], [1, 1000]), ([1, 2000], [0, 1000]), ([5, 5], [500, 500]),
-    ] as [([UInt64], [Int])])
+    @Test(
+        arguments: [
+            ([1, 1, 1], [333, 333, 333]), ([2, 1], [667, 333]), ([0, 0], [0, 0]), ([1, 0], [1000, 0]),
+            ([1, 1999], [1, 1000]), ([1, 2000], [0, 1000]), ([5, 5], [500, 500]),
+        ] as [([UInt64], [Int])])
     func `percentages are tenths rounded half up`(_ votes: [UInt64], _ tenths: [Int]) {
         #expect(tally(votes).percentageTenths == tenths)
     }

@@ -29,7 +29,8 @@ struct HashTableTests {
         #expect(stage.votes == [250_000, 250_000, 250_000, 250_000])
         let bytes = Double(stage.campaign.voterTableBytes) / Double(voters)
         let moves = try #require(stage.campaign.running).voters.worstInsertMoves
-        print("a million voters: \(bytes) bytes a voter; worst from 20,000 on \(worstBytes), mean \(sum / Double(sizes))")
+        print(
+            "a million voters: \(bytes) bytes a voter; worst from 20,000 on \(worstBytes), mean \(sum / Double(sizes))")
         print("the worst insert moved \(moves) entries")
         #expect(bytes <= 24)
         #expect(worstBytes <= 26)
@@ -105,7 +106,8 @@ struct HashTableTests {
 
     @Test func `an insert moves at most one segment, also while the table is cut`() {
         var table = HashTable(hasPayloads: true)
-        for number in 0..<40_000 as Range<UInt64> { _ = table.choose(Choice(option: 0, channel: nil), voter: hash(number)) }
+        let choice = Choice(option: 0, channel: nil)
+        for number in 0..<40_000 as Range<UInt64> { _ = table.choose(choice, voter: hash(number)) }
         #expect(table.worstInsertMoves <= 16_385)
         #expect(table.worstInsertMoves >= 1024)
     }

@@ -17,7 +17,8 @@ struct ReplayTests {
             polls += 1
             let type: PollType = Bool.random(using: &random) ? .unique : .standard
             let options = Int.random(in: 2...5, using: &random)
-            _ = try? stage.launch(polls, type: type, options: options, duration: Int.random(in: 15...90, using: &random))
+            _ = try? stage.launch(
+                polls, type: type, options: options, duration: Int.random(in: 15...90, using: &random))
         case 3:
             _ = try? stage.run(.cancel(pollID(polls)))
         case 4:
