@@ -95,11 +95,12 @@ struct HashSegment: Sendable {
         while free < hashes.count, hashes[free] != .empty { free += 1 }
         if free == hashes.count { extend() }
         moved += free - index
-        while free > index {
-            hashes[free] = hashes[free - 1]
-            if hasPayloads { payloads[free] = payloads[free - 1] }
-            free -= 1
-        }
+        // A span checks once that the array is not shared, not with every entry.
+        var entries = hashes.mutableSpan
+        for place in stride(from: free, to: index, by: -1) { entries[place] = entries[place - 1] }
+        guard hasPayloads else { return }
+        var words = payloads.mutableSpan
+        for place in stride(from: free, to: index, by: -1) { words[place] = words[place - 1] }
     }
 
     @inline(__always)
