@@ -86,7 +86,7 @@ extension CampaignEvent {
             output.append(status.rawValue)
             output.appendTimestamp(endedAt)
         case .replyRemembered(let key, let body, let at, let status, let bytes):
-            precondition(bytes.count <= RecordKind.replyBytesLimit, "a reply of \(bytes.count) bytes cannot be recorded")
+            precondition(bytes.count <= RecordKind.replyBytesLimit, "a reply is too long for a record")
             begin(.replyRemembered)
             output.appendHash(key)
             output.appendHash(body)
