@@ -21,6 +21,7 @@ public struct UUIDv7: Hashable, Comparable, Sendable {
         bits = milliseconds << 80 | UInt128(7) << 76 | randA << 64 | UInt128(0b10) << 62 | randB
     }
 
+    /// Older first, as far as their milliseconds differ.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.bits < b.bits }
 }
