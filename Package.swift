@@ -24,6 +24,23 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// A libFuzzer target from `Fuzz/<name>/Fuzz.swift`; `scripts/fuzz.sh` builds and runs it.
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: "Fuzz\(name)", dependencies: dependencies + ["CFuzzer"], path: "Fuzz/\(name)", exclude: ["corpus"],
+        swiftSettings: shipped)
+}
+
+/// The fuzzers exist only where `TUMULTE_FUZZ` is set, so that nothing else is built with their flags.
+let fuzzers: [Target] =
+    Context.environment["TUMULTE_FUZZ"] == nil
+    ? []
+    : [
+        .systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"),
+        fuzzer("JSONCodec", ["Protocol"]),
+        fuzzer("BinaryCodec", ["Protocol"]),
+    ]
+
 let package = Package(
     name: "tumulte",
     platforms: [.macOS(.v15)],
@@ -54,5 +71,5 @@ let package = Package(
         tests("JournalTests", ["Journal", "Protocol", "Platform"]),
         tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
-    ]
+    ] + fuzzers
 )
