@@ -65,6 +65,23 @@ struct JSONCursorTests {
         #expect(fault([0x22] + sequence + [0x22]) == .badUTF8)
     }
 
+    @Test(arguments: 0..<20)
+    func `every byte is judged alike at every place of a long string`(place: Int) {
+        for byte in UInt8.min...UInt8.max {
+            var text = Array("\"\(String(repeating: "a", count: 20))\"".utf8)
+            text[1 + place] = byte
+            let expected: JSONError.Reason? =
+                switch byte {
+                case 0..<0x20: .controlCharacter
+                case UInt8(ascii: "\""): .trailingText
+                case UInt8(ascii: "\\"): place < 19 ? .badEscape : .unexpectedEnd
+                case 0x80...: .badUTF8
+                default: nil
+                }
+            #expect(fault(text) == expected, "byte \(byte)")
+        }
+    }
+
     @Test func `nesting is accepted to 32 levels and refused beyond, for lists and objects`() {
         func nested(_ open: String, _ close: String, _ depth: Int) -> [UInt8] {
             Array((String(repeating: open, count: depth) + "1" + String(repeating: close, count: depth)).utf8)

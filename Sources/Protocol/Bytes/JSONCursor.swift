@@ -113,6 +113,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Skips whitespace and returns the next byte without consuming it.
+    @inline(__always)
     mutating func peek(_ bytes: Span<UInt8>) throws(JSONError) -> UInt8 {
         skipSpace(bytes)
         guard offset < bytes.count else { throw JSONError(reason: .unexpectedEnd, offset: offset) }
@@ -120,6 +121,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Skips whitespace and consumes exactly this byte.
+    @inline(__always)
     mutating func expect(_ byte: UInt8, _ bytes: Span<UInt8>) throws(JSONError) {
         guard try peek(bytes) == byte else { throw JSONError(reason: .unexpectedByte, offset: offset) }
         offset += 1
@@ -179,6 +181,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Consumes a comma (`false`: another element follows) or the closing byte (`true`).
+    @inline(__always)
     mutating func listEnds(with closing: UInt8, _ bytes: Span<UInt8>) throws(JSONError) -> Bool {
         let byte = try peek(bytes)
         guard byte == UInt8(ascii: ",") || byte == closing else {
