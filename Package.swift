@@ -16,8 +16,10 @@ let strict: [SwiftSetting] = [
 ]
 let shipped: [SwiftSetting] = strict + [.strictMemorySafety()]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
-    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: shipped)
+func module(
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, resources: resources, swiftSettings: shipped)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -42,7 +44,10 @@ let package = Package(
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),
         module("Journal", ["Protocol", "Platform", "CSQLite"]),
-        module("Node", ["Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"], exclude: ["Main"]),
+        // The pages are compiled into the binary.
+        module(
+            "Node", ["Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"], exclude: ["Main"],
+            resources: [.embedInCode("Pages/Assets")]),
         .executableTarget(
             name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
 
