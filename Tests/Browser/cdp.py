@@ -84,6 +84,13 @@ class Browser:
         await page.go(url)
         return page
 
+    async def close_pages(self) -> None:
+        """Ends every tab and its storage, so that no test sees another's."""
+        contexts = {page.context for page in self.pages.values()}
+        self.pages.clear()
+        for context in contexts:
+            await self.call("Target.disposeBrowserContext", {"browserContextId": context})
+
     async def stop(self) -> None:
         try:
             await self.call("Browser.close")
@@ -197,5 +204,3 @@ class Page:
         image = await self.call("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": full})
         pathlib.Path(path).write_bytes(base64.b64decode(image["data"]))
 
-    async def close(self) -> None:
-        await self.browser.call("Target.closeTarget", {"targetId": self.target})

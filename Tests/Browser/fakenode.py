@@ -93,7 +93,9 @@ class FakeNode:
         self.mute_votes = 0  # this many votes are counted, and their answer is lost with the connection
         self.silent = False  # nothing is answered any more
         self.refuse_hello: tuple[int, str] | None = None  # close with this instead of greeting
+        self.held_hellos: list | None = None  # greetings wait here until `release` where this is a list
         self.vote_error: dict | None = None  # answered once instead of a vote's ack
+        self.extra: dict[str, tuple[str, str]] = {"/blank": ("text/html", "<link rel=icon href=/favicon.svg>")}
         self.server = None
         self.port = 0
 
@@ -224,11 +226,19 @@ class FakeNode:
             return
         connection.send(answer)
 
+    def release(self) -> None:
+        held, self.held_hellos = self.held_hellos, None
+        for connection, message in held:
+            connection.received.remove(message)
+            self._receive(connection, message)
+
     def _receive(self, connection: Connection, message: dict) -> None:
         connection.received.append(message)
         if self.silent:
             return
         match message["op"]:
+            case "hello" if self.held_hellos is not None:
+                self.held_hellos.append((connection, message))
             case "hello":
                 if self.refuse_hello:
                     connection.close(*self.refuse_hello)
@@ -298,6 +308,10 @@ class FakeNode:
         if file.is_file():
             return 200, TYPES[file.suffix] + "; charset=utf-8", file.read_bytes()
 
+        if path in self.extra:
+            kind, text = self.extra[path]
+            return 200, kind, text.encode()
+
         def reply(status, data=None, error=None):
             text = json.dumps({"data": data} if error is None else {"error": error})
             return status, "application/json", text.encode()
@@ -325,4 +339,9 @@ class FakeNode:
                     {"field": "question", "message": "1 to 45 characters"}]})
             poll = self.launch(parts[2], ask["question"], ask["options"], ask["durationSeconds"], ask["type"])
             return reply(201, poll)
+        if parts[5] == "votes":
+            answers = []
+            recorder = type("Recorder", (), {"send": lambda _, message: answers.append(message)})()
+            self._vote(recorder, {"id": 0, "campaign": parts[2], "poll": parts[4], **json.loads(body)})
+            return reply(200, answers[0])
         return reply(200, self.end(parts[2], "CANCELLED"))

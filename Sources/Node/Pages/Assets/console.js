@@ -11,6 +11,8 @@ const summaryPause = 10_000;
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 const number = new Intl.NumberFormat();
+const share = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const percent = (/** @type {number} */ value) => `${share.format(value)} %`;
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** @param {string} tag @param {object} [properties] @param {...(Node | string)} children */
@@ -257,7 +259,7 @@ function showCampaign(id, host) {
   $("history").hidden = true;
   $("workspace").hidden = false;
   $("launch").hidden = !host;
-  setText($("campaign-kind"), host ? "Campaign: host" : "Campaign: watch and vote");
+  setText($("campaign-kind"), host ? "You host" : "Watch and vote");
   $("manage").hidden = host || !known;
   $("manage").href = address(id, true);
   $("vote-url").value = new URL(address(id, false), location.origin).href;
@@ -326,9 +328,9 @@ function outcome(poll) {
   const names = listed.format(poll.winners.map((index) => poll.options[index]));
   const prefix = poll.status === "CANCELLED" ? "Cancelled. " : "";
   if (poll.totalVotes === 0) return `${prefix}Nobody voted.`;
-  if (poll.winners.length > 1) return `${prefix}Tie: ${names}, ${poll.percentages[poll.winners[0]]} % each.`;
+  if (poll.winners.length > 1) return `${prefix}Tie: ${names}, ${percent(poll.percentages[poll.winners[0]])} each.`;
   const verb = poll.status === "CANCELLED" ? "was ahead" : "wins";
-  return `${prefix}${names} ${verb} with ${poll.percentages[poll.winners[0]]} %.`;
+  return `${prefix}${names} ${verb} with ${percent(poll.percentages[poll.winners[0]])}.`;
 }
 
 function showPoll(poll) {
@@ -360,24 +362,24 @@ function buildOptions(poll) {
     button.addEventListener("click", () => vote(poll.id, index));
     const crown = make("span", { className: "crown", hidden: true });
     const count = make("span", { className: "count" });
-    const percent = make("span", { className: "percent" });
+    const part = make("span", { className: "percent" });
     const fill = make("div", { className: "fill" });
     const track = make("div", { className: "track" }, fill);
     track.setAttribute("aria-hidden", "true");
     const row = make("li", { className: "option" },
       make("div", { className: "option-line" }, make("span", { className: "option-name", textContent: name }), crown,
-        make("span", { className: "option-figures" }, count, percent), button), track);
-    return { row, button, crown, count, percent, fill };
+        make("span", { className: "option-figures" }, count, part), button), track);
+    return { row, button, crown, count, part, fill };
   });
   $("options").replaceChildren(...rows.map(({ row }) => row));
 }
 
 function showOption(poll, index, running) {
-  const { row, button, crown, count, percent, fill } = rows[index];
+  const { row, button, crown, count, part, fill } = rows[index];
   const won = poll.winners.includes(index);
   const mine = choices.get(poll.id) === index;
   setText(count, `${number.format(poll.votes[index])} ${poll.votes[index] === 1 ? "vote" : "votes"}`);
-  setText(percent, `${poll.percentages[index]} %`);
+  setText(part, percent(poll.percentages[index]));
   fill.style.setProperty("--share", `${poll.percentages[index]}%`);
   row.classList.toggle("won", won);
   row.classList.toggle("mine", mine);
@@ -410,8 +412,7 @@ function showCountdown() {
     setText($("countdown"), `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`);
     $("countdown").classList.toggle("soon", left <= 10);
   }
-  const share = running ? Math.min(1, left / shown.durationSeconds) : 0;
-  $("time-left").style.setProperty("--left", String(share));
+  $("time-left").style.setProperty("--left", String(running ? Math.min(1, left / shown.durationSeconds) : 0));
 }
 setInterval(showCountdown, 250);
 document.addEventListener("visibilitychange", showCountdown);
@@ -438,9 +439,9 @@ function spoken(poll) {
   if (poll.totalVotes === 0) return `Poll: ${poll.question} ${listed.format(poll.options)}. ${left} seconds left.`;
   const best = Math.max(...poll.votes);
   const leaders = poll.options.filter((_, index) => poll.votes[index] === best);
-  const share = poll.percentages[poll.votes.indexOf(best)];
+  const part = share.format(poll.percentages[poll.votes.indexOf(best)]);
   return `${poll.totalVotes} votes. ${listed.format(leaders)} ${leaders.length > 1 ? "lead" : "leads"} with `
-    + `${share} percent. ${left} seconds left.`;
+    + `${part} percent. ${left} seconds left.`;
 }
 
 // Voting
@@ -453,6 +454,10 @@ $("voter").addEventListener("change", () => {
   choices.clear();
   if (shown) showPoll(shown);
 });
+
+/** How many votes this window sent in the poll `sentFor`. */
+let sent = 0;
+let sentFor = "";
 
 const voteTexts = {
   counted: "Your vote counts", moved: "Your vote moved", same: "Your vote was already there",
@@ -468,7 +473,11 @@ async function vote(poll, option) {
   try {
     const { status } = await client.vote({ campaign: place.id, poll, option, voter, channel });
     choices.set(poll, option);
-    setText($("vote-status"), `${voteTexts[status]}: ${name}.`);
+    // The number makes each of several equal votes a new text, and so a new announcement.
+    sent = poll === sentFor ? sent + 1 : 1;
+    sentFor = poll;
+    const times = shown?.type === "STANDARD" && sent > 1 ? ` (${sent} from you)` : "";
+    setText($("vote-status"), `${voteTexts[status]}: ${name}${times}.`);
   } catch (error) {
     setText($("vote-status"), "");
     setText($("live-error"), error.unknown ? "No answer came: vote again to be sure." : error.message);

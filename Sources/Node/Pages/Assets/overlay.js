@@ -15,6 +15,7 @@ const tick = 250;
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 const number = new Intl.NumberFormat();
+const share = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const listed = new Intl.ListFormat("en", { type: "conjunction" });
 const query = new URLSearchParams(location.search);
 const campaign = location.pathname.split("/")[2];
@@ -103,7 +104,7 @@ function render() {
   $("clock").classList.toggle("soon", running && left <= 10);
   $("time-left").style.setProperty("--left", String(running ? Math.min(1, left / poll.durationSeconds) : 0));
   rows.forEach(({ item, percent, fill }, index) => {
-    setText(percent, `${now.percentages[index]} %`);
+    setText(percent, `${share.format(now.percentages[index])} %`);
     fill.style.setProperty("--share", `${now.percentages[index]}%`);
     item.classList.toggle("won", now.winners.includes(index));
   });
