@@ -202,9 +202,9 @@ async def colours_meet_their_contrast_in_light_and_dark(scene):
         await scene.server.vote(campaign, poll, option, channel="mistral")
     for dark in (False, True):
         page = await console(scene, campaign, dark=dark)
-        await votes_are(page, [1, 1, 1, 1, 1])
+        await votes_are(page, [2 if dark else 1, 1, 1, 1, 1])
         await page.click(".option button")
-        await votes_are(page, [2 if not dark else 3, 1, 1, 1, 1])
+        await votes_are(page, [3 if dark else 2, 1, 1, 1, 1])
         await page.until("document.querySelector('#vote-status').textContent.startsWith('Your vote')")
         await page.click("#launch-submit")
         await page.until("document.querySelector('#question-error').textContent")

@@ -11,7 +11,7 @@ import time
 from fakenode import FakeNode
 from harness import equal, test, true
 
-QUICK = {"first": 60, "longest": 240, "jitter": 0, "silence": 400, "reply": 300, "command": 8000}
+QUICK = {"first": 60, "longest": 240, "jitter": 0, "silence": 400, "reply": 300, "connect": 1000, "command": 8000}
 
 
 class Bench:
