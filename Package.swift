@@ -16,13 +16,32 @@ let strict: [SwiftSetting] = [
 ]
 let shipped: [SwiftSetting] = strict + [.strictMemorySafety()]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
-    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: shipped)
+func module(
+    _ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, resources: resources, swiftSettings: shipped)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
+
+/// A libFuzzer target from `Fuzz/<name>/Fuzz.swift`; `scripts/fuzz.sh` builds and runs it.
+func fuzzer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: "Fuzz\(name)", dependencies: dependencies + ["CFuzzer"], path: "Fuzz/\(name)", exclude: ["corpus"],
+        swiftSettings: shipped)
+}
+
+/// The fuzzers exist only where `TUMULTE_FUZZ` is set, so that nothing else is built with their flags.
+let fuzzers: [Target] =
+    Context.environment["TUMULTE_FUZZ"] == nil
+    ? []
+    : [
+        .systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"),
+        fuzzer("JSONCodec", ["Protocol"]),
+        fuzzer("BinaryCodec", ["Protocol"]),
+    ]
 
 let package = Package(
     name: "tumulte",
@@ -42,7 +61,10 @@ let package = Package(
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),
         module("Journal", ["Protocol", "Platform", "CSQLite"]),
-        module("Node", ["Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"], exclude: ["Main"]),
+        // The pages are compiled into the binary.
+        module(
+            "Node", ["Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"], exclude: ["Main"],
+            resources: [.embedInCode("Pages/Assets")]),
         .executableTarget(
             name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
 
@@ -54,5 +76,5 @@ let package = Package(
         tests("JournalTests", ["Journal", "Protocol", "Platform"]),
         tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
-    ]
+    ] + fuzzers
 )

@@ -115,3 +115,20 @@ func refusal(_ body: () throws -> Void) -> ErrorCode? {
         return (error as? ClientError)?.code
     }
 }
+
+func restored(_ snapshot: [UInt8]) throws -> Campaign { try Campaign(snapshot: snapshot.span) }
+
+func replay(_ payload: [UInt8], into campaigns: inout [CampaignID: Campaign]) throws {
+    _ = try RecordReader.replay(payload.span, into: &campaigns)
+}
+
+/// Campaigns as a payload makes them, `nil` where it is refused.
+func replayed(_ payload: [UInt8]) -> [CampaignID: Campaign]? {
+    var campaigns: [CampaignID: Campaign] = [:]
+    do {
+        try replay(payload, into: &campaigns)
+        return campaigns
+    } catch {
+        return nil
+    }
+}

@@ -79,6 +79,6 @@ public enum CampaignEvent: Equatable, Sendable {
     case countdownSkipped(poll: PollID, secondsLeft: Int)
     /// `status` is `ended` (then `endedAt` = `endsAt`) or `cancelled`.
     case pollEnded(poll: PollID, status: PollStatus, endedAt: Timestamp)
-    /// The first final reply to an idempotency key.
+    /// The first final reply to an idempotency key; up to 16 MiB.
     case replyRemembered(key: Hash128, body: Hash128, at: Timestamp, status: UInt16, bytes: [UInt8])
 }

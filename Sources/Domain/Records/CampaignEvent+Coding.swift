@@ -18,6 +18,7 @@ enum RecordKind: UInt8 {
 
     /// The format version that begins a payload.
     static let version: UInt8 = 1
+    /// Bytes of a remembered reply; a reader refuses more, so a writer must not write it.
     static let replyBytesLimit = 16 * 1024 * 1024
 }
 
@@ -85,6 +86,7 @@ extension CampaignEvent {
             output.append(status.rawValue)
             output.appendTimestamp(endedAt)
         case .replyRemembered(let key, let body, let at, let status, let bytes):
+            precondition(bytes.count <= RecordKind.replyBytesLimit, "a reply is too long for a record")
             begin(.replyRemembered)
             output.appendHash(key)
             output.appendHash(body)

@@ -4,8 +4,7 @@
 // entry that finds its place taken by a greater one moves that and its followers up by one (ordered linear probing:
 // Amble and Knuth, "Ordered hash tables", 1974). That buys three things: a search for an absent hash stops at the
 // first greater entry, growing is one sequential pass, and reading the array from its start yields sorted hashes.
-// There is no wrap-around; a few places behind the last home take the overflow, and where they are full the segment
-// grows early.
+// There is no wrap-around; a few places behind the last home take the overflow, and more are added where they are full.
 
 /// An ordered open-addressed segment. With `hasPayloads` each entry carries two bytes.
 struct HashSegment: Sendable {
@@ -73,7 +72,8 @@ struct HashSegment: Sendable {
                 if entry == .empty || hash < entry { break }
                 index += 1
             }
-            if (count + 1) * 8 <= homes * 7, index < slots, open(index, moved: &moved) {
+            if (count + 1) * 8 <= homes * 7 {
+                open(index, moved: &moved)
                 hashes[index] = hash
                 if hasPayloads { payloads[index] = payload }
                 count += 1
@@ -88,19 +88,19 @@ struct HashSegment: Sendable {
     @inline(__always)
     mutating func setPayload(_ payload: UInt16, at index: Int) { payloads[index] = payload }
 
-    /// Makes `index` free by moving its cluster up by one; `false` when no place is free behind it.
+    /// Makes `index` free by moving its cluster up by one.
     @inline(__always)
-    private mutating func open(_ index: Int, moved: inout Int) -> Bool {
+    private mutating func open(_ index: Int, moved: inout Int) {
         var free = index
         while free < hashes.count, hashes[free] != .empty { free += 1 }
-        guard free < hashes.count else { return false }
+        if free == hashes.count { extend() }
         moved += free - index
-        while free > index {
-            hashes[free] = hashes[free - 1]
-            if hasPayloads { payloads[free] = payloads[free - 1] }
-            free -= 1
-        }
-        return true
+        // A span checks once that the array is not shared, not with every entry.
+        var entries = hashes.mutableSpan
+        for place in stride(from: free, to: index, by: -1) { entries[place] = entries[place - 1] }
+        guard hasPayloads else { return }
+        var words = payloads.mutableSpan
+        for place in stride(from: free, to: index, by: -1) { words[place] = words[place - 1] }
     }
 
     @inline(__always)
@@ -126,22 +126,23 @@ struct HashSegment: Sendable {
     ) {
         count = sorted.count
         homes = minimumHomes
-        while true {
-            let slots = homes + min(40, homes / 4 + 4)
-            hashes = ContiguousArray(repeating: .empty, count: slots)
-            payloads = hasPayloads ? ContiguousArray(repeating: 0, count: slots) : []
-            var next = 0
-            var index = 0
-            while index < sorted.count {
-                let place = max(next, home(of: sorted[index]))
-                guard place < slots else { break }
-                hashes[place] = sorted[index]
-                if hasPayloads { payloads[place] = sortedPayloads[index] }
-                next = place + 1
-                index += 1
-            }
-            if index == sorted.count { return }
-            homes += max(homes / 8, 4)
+        let slots = homes + min(40, homes / 16 + 4)
+        hashes = ContiguousArray(repeating: .empty, count: slots)
+        payloads = hasPayloads ? ContiguousArray(repeating: 0, count: slots) : []
+        var next = 0
+        for index in sorted.indices {
+            let place = max(next, home(of: sorted[index]))
+            while place >= hashes.count { extend() }
+            hashes[place] = sorted[index]
+            if hasPayloads { payloads[place] = sortedPayloads[index] }
+            next = place + 1
         }
+    }
+
+    /// Adds free places behind the last one.
+    private mutating func extend() {
+        let more = max(4, hashes.count / 32)
+        hashes.append(contentsOf: repeatElement(.empty, count: more))
+        if hasPayloads { payloads.append(contentsOf: repeatElement(0, count: more)) }
     }
 }

@@ -69,12 +69,8 @@ struct BinaryCursor {
     @inline(__always)
     mutating func uuid(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> UUIDv7 {
         guard bytes.count - offset >= 16 else { throw .truncated }
-        var high: UInt64 = 0
-        var low: UInt64 = 0
-        for place in offset..<(offset + 8) {
-            high = high << 8 | UInt64(bytes[place])
-            low = low << 8 | UInt64(bytes[place + 8])
-        }
+        let high = bytes.word(at: offset).byteSwapped
+        let low = bytes.word(at: offset + 8).byteSwapped
         offset += 16
         guard let id = UUIDv7(bits: UInt128(high) << 64 | UInt128(low)) else {
             throw .field(name.description, FieldFault.uuid)

@@ -113,6 +113,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Skips whitespace and returns the next byte without consuming it.
+    @inline(__always)
     mutating func peek(_ bytes: Span<UInt8>) throws(JSONError) -> UInt8 {
         skipSpace(bytes)
         guard offset < bytes.count else { throw JSONError(reason: .unexpectedEnd, offset: offset) }
@@ -120,6 +121,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Skips whitespace and consumes exactly this byte.
+    @inline(__always)
     mutating func expect(_ byte: UInt8, _ bytes: Span<UInt8>) throws(JSONError) {
         guard try peek(bytes) == byte else { throw JSONError(reason: .unexpectedByte, offset: offset) }
         offset += 1
@@ -179,6 +181,7 @@ public struct JSONCursor: Sendable {
     }
 
     /// Consumes a comma (`false`: another element follows) or the closing byte (`true`).
+    @inline(__always)
     mutating func listEnds(with closing: UInt8, _ bytes: Span<UInt8>) throws(JSONError) -> Bool {
         let byte = try peek(bytes)
         guard byte == UInt8(ascii: ",") || byte == closing else {
@@ -231,6 +234,8 @@ extension JSONCursor {
         var place = start + 1
         var escaped = false
         while place < bytes.count {
+            place = Self.plainEnd(bytes, from: place)
+            guard place < bytes.count else { break }
             let byte = bytes[place]
             if byte == UInt8(ascii: "\"") {
                 offset = place + 1
@@ -251,6 +256,26 @@ extension JSONCursor {
             }
         }
         throw JSONError(reason: .unexpectedEnd, offset: place)
+    }
+
+    /// Skips plain characters eight at a time: the offset of the first byte that is a quote, a backslash, a control
+    /// character or not ASCII, or an offset before it from which fewer than eight bytes are left.
+    ///
+    /// Subtracting lets such a byte, and only such a byte or one above it, borrow into its highest bit (the test for a
+    /// zero byte of Henry S. Warren, "Hacker's Delight").
+    @inline(__always)
+    private static func plainEnd(_ bytes: Span<UInt8>, from start: Int) -> Int {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        var place = start
+        while place + 8 <= bytes.count {
+            let word = bytes.word(at: place)
+            let quotes = (word ^ (ones &* 0x22)) &- ones
+            let backslashes = (word ^ (ones &* 0x5C)) &- ones
+            let marks = (word | quotes | backslashes | (word &- (ones &* 0x20))) & (ones &* 0x80)
+            if marks != 0 { return place + marks.trailingZeroBitCount / 8 }
+            place += 8
+        }
+        return place
     }
 
     /// The offset behind the escape that begins at `start`, both halves of a surrogate pair included.

@@ -1,19 +1,21 @@
-// One level of a JSON object, found by name without building a tree and, for up to `Limits.jsonFieldsLimit` fields,
-// without allocating.
+// One level of a JSON object: its fields are found by name without building a tree. It allocates once, for the list of
+// up to `Limits.jsonFieldsLimit` places.
 
 /// The name of a field, at most 16 bytes of ASCII, packed so that finding it is a comparison of integers.
 public struct JSONName: ExpressibleByStringLiteral, Sendable, Equatable {
     let low: UInt64
     let high: UInt64
     let count: UInt32
+    private let literal: StaticString
     /// The name as written.
-    public let text: String
+    public var text: String { literal.description }
 
-    /// - Precondition: 1 to 16 bytes.
-    public init(stringLiteral text: String) {
-        precondition((1...16).contains(text.utf8.count), "a field's name has 1 to 16 bytes: \(text)")
+    /// - Precondition: 1 to 16 bytes of ASCII.
+    public init(stringLiteral literal: StaticString) {
+        let text = literal.description.utf8
+        precondition((1...16).contains(text.count), "a field's name has 1 to 16 bytes: \(literal)")
         var words: (low: UInt64, high: UInt64) = (0, 0)
-        for (index, byte) in text.utf8.enumerated() {
+        for (index, byte) in text.enumerated() {
             if index < 8 {
                 words.low |= UInt64(byte) << UInt64(8 * index)
             } else {
@@ -21,24 +23,26 @@ public struct JSONName: ExpressibleByStringLiteral, Sendable, Equatable {
             }
         }
         (low, high) = words
-        count = UInt32(text.utf8.count)
-        self.text = text
+        count = UInt32(text.count)
+        self.literal = literal
     }
+
+    /// Equal where the texts are.
+    public static func == (a: Self, b: Self) -> Bool { a.low == b.low && a.high == b.high && a.count == b.count }
 }
 
 /// The fields of one object of JSON text: where each value lies. The whole text of the object is validated when it is
 /// scanned; nested values are interpreted when they are asked for.
 public struct JSONObject: Sendable {
     private struct Field {
-        var low: UInt64 = 0
-        var nameStart: UInt32 = 0
-        var nameCount: UInt32 = 0
-        var nameEscaped = false
-        var value = JSONSlice(.null, from: 0, to: 0)
+        var low: UInt64
+        var nameStart: UInt32
+        var nameCount: UInt32
+        var nameEscaped: Bool
+        var value: JSONSlice
     }
 
-    private var fields = InlineArray<32, Field>(repeating: Field())
-    private var count = 0
+    private var fields: [Field] = []
     /// The first field whose name had stood before in the same object; such an object is not to be trusted.
     public private(set) var duplicate: String?
 
@@ -71,6 +75,7 @@ public struct JSONObject: Sendable {
             cursor.step()
             return
         }
+        fields.reserveCapacity(10)
         repeat {
             guard try cursor.peek(bytes) == UInt8(ascii: "\"") else {
                 throw JSONError(reason: .unexpectedByte, offset: cursor.offset)
@@ -78,7 +83,7 @@ public struct JSONObject: Sendable {
             let name = try cursor.string(bytes)
             try cursor.expect(UInt8(ascii: ":"), bytes)
             let value = try cursor.value(bytes, depth: 1)
-            guard count < Limits.jsonFieldsLimit else {
+            guard fields.count < Limits.jsonFieldsLimit else {
                 throw JSONError(reason: .tooManyFields, offset: name.range.lowerBound)
             }
             add(name, value, bytes)
@@ -88,29 +93,28 @@ public struct JSONObject: Sendable {
     private mutating func add(_ name: JSONSlice, _ value: JSONSlice, _ bytes: Span<UInt8>) {
         let content = name.content
         var field = Field(
-            nameStart: UInt32(truncatingIfNeeded: content.lowerBound),
+            low: 0, nameStart: UInt32(truncatingIfNeeded: content.lowerBound),
             nameCount: UInt32(truncatingIfNeeded: content.count), nameEscaped: name.kind == .escapedString,
             value: value)
         if field.nameEscaped {
             let resolved = name.unescaped(bytes)
-            field.low = Self.word(resolved.span, 0..<min(8, resolved.count))
+            field.low = resolved.span.word(0..<resolved.count)
             field.nameCount = UInt32(truncatingIfNeeded: resolved.count)
         } else {
-            field.low = Self.word(bytes, content.lowerBound..<min(content.lowerBound + 8, content.upperBound))
+            field.low = bytes.word(content)
         }
         if duplicate == nil {
-            for index in 0..<count where isSameName(fields[index], field, bytes) {
+            for other in fields where other.low == field.low && isSameName(other, field, bytes) {
                 duplicate = name.string(bytes)
             }
         }
-        fields[count] = field
-        count += 1
+        fields.append(field)
     }
 
     /// The value of a field; `nil` where the object does not have it. A `null` is a value here.
     public func member(_ name: JSONName, _ bytes: Span<UInt8>) -> JSONSlice? {
-        for index in 0..<count where fields[index].low == name.low && fields[index].nameCount == name.count {
-            if name.count <= 8 || highWord(fields[index], bytes) == name.high { return fields[index].value }
+        for field in fields where field.low == name.low && field.nameCount == name.count {
+            if name.count <= 8 || highWord(field, bytes) == name.high { return field.value }
         }
         return nil
     }
@@ -123,17 +127,16 @@ public struct JSONObject: Sendable {
     }
 
     private func isSameName(_ a: Field, _ b: Field, _ bytes: Span<UInt8>) -> Bool {
-        guard a.low == b.low, a.nameCount == b.nameCount else { return false }
+        guard a.nameCount == b.nameCount else { return false }
         return a.nameCount <= 8 || nameBytes(a, bytes) == nameBytes(b, bytes)
     }
 
     private func highWord(_ field: Field, _ bytes: Span<UInt8>) -> UInt64 {
         if field.nameEscaped {
             let name = nameBytes(field, bytes)
-            return Self.word(name.span, 8..<min(16, name.count))
+            return name.span.word(8..<name.count)
         }
-        let start = Int(field.nameStart) + 8
-        return Self.word(bytes, start..<min(start + 8, Int(field.nameStart + field.nameCount)))
+        return bytes.word((Int(field.nameStart) + 8)..<Int(field.nameStart + field.nameCount))
     }
 
     /// The name, escapes resolved; for the rare names that are long or escaped.
@@ -142,16 +145,16 @@ public struct JSONObject: Sendable {
         guard let name = try? cursor.string(bytes) else { return [] }
         return name.unescaped(bytes)
     }
+}
 
-    @inline(__always)
-    private static func word(_ bytes: Span<UInt8>, _ range: Range<Int>) -> UInt64 {
-        var word: UInt64 = 0
-        var shift: UInt64 = 0
-        for place in range {
-            word |= UInt64(bytes[place]) &<< shift
-            shift &+= 8
-        }
-        return word
+extension JSONSlice {
+    /// Whether the value is this text; made for short words, without making a string.
+    func isWord(_ word: JSONName, _ bytes: Span<UInt8>) -> Bool {
+        guard kind == .string else { return kind == .escapedString && string(bytes) == word.text }
+        let place = content
+        guard place.count == Int(word.count) else { return false }
+        let middle = min(place.lowerBound + 8, place.upperBound)
+        return bytes.word(place) == word.low && bytes.word(middle..<place.upperBound) == word.high
     }
 }
 

@@ -157,15 +157,28 @@ public enum JSONClientCodec: ClientCodec {
 private enum ClientOp {
     case vote, ping, subscribe, unsubscribe, hello, signal
 
+    private static let voteWord: JSONName = "vote"
+    private static let pingWord: JSONName = "ping"
+    private static let subscribeWord: JSONName = "subscribe"
+    private static let unsubscribeWord: JSONName = "unsubscribe"
+    private static let helloWord: JSONName = "hello"
+    private static let signalWord: JSONName = "signal"
+
     init?(_ value: JSONSlice, _ bytes: Span<UInt8>) {
-        switch value.string(bytes, byteCount: 4...11) {
-        case "vote": self = .vote
-        case "ping": self = .ping
-        case "subscribe": self = .subscribe
-        case "unsubscribe": self = .unsubscribe
-        case "hello": self = .hello
-        case "signal": self = .signal
-        default: return nil
+        if value.isWord(Self.voteWord, bytes) {
+            self = .vote
+        } else if value.isWord(Self.pingWord, bytes) {
+            self = .ping
+        } else if value.isWord(Self.subscribeWord, bytes) {
+            self = .subscribe
+        } else if value.isWord(Self.unsubscribeWord, bytes) {
+            self = .unsubscribe
+        } else if value.isWord(Self.helloWord, bytes) {
+            self = .hello
+        } else if value.isWord(Self.signalWord, bytes) {
+            self = .signal
+        } else {
+            return nil
         }
     }
 }

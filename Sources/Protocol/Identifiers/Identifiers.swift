@@ -9,6 +9,7 @@ public struct CampaignID: Hashable, Comparable, Sendable, CustomStringConvertibl
     @inlinable
     public init(_ uuid: UUIDv7) { self.uuid = uuid }
 
+    /// In the order of what it wraps.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.uuid < b.uuid }
     /// The lowercase text form.
@@ -26,6 +27,7 @@ public struct PollID: Hashable, Comparable, Sendable, CustomStringConvertible {
     @inlinable
     public init(_ uuid: UUIDv7) { self.uuid = uuid }
 
+    /// In the order of what it wraps.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.uuid < b.uuid }
     /// The lowercase text form.
@@ -47,6 +49,7 @@ public struct Slot: Hashable, Comparable, Sendable, CustomStringConvertible {
         self.index = index
     }
 
+    /// In the order of what it wraps.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.index < b.index }
     /// The slot's number.

@@ -11,12 +11,14 @@ public struct Position: Hashable, Comparable, Sendable {
     /// The largest value that either half may take: 2^53 − 1.
     public static let componentLimit: UInt64 = (1 << 53) - 1
 
+    /// Takes both halves as they are.
     @inlinable
     public init(epoch: UInt64, seq: UInt64) {
         self.epoch = epoch
         self.seq = seq
     }
 
+    /// Epoch first, then seq.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool {
         a.epoch != b.epoch ? a.epoch < b.epoch : a.seq < b.seq

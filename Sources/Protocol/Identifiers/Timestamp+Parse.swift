@@ -5,16 +5,15 @@ extension Timestamp {
     public static let textLength = 24
 
     /// The moments that the text form can write: the years 0000 to 9999.
-    public static let textRange = Timestamp(milliseconds: -62_167_219_200_000)...Timestamp(milliseconds: 253_402_300_799_999)
+    public static let textRange: ClosedRange<Timestamp> =
+        Timestamp(milliseconds: -62_167_219_200_000)...Timestamp(milliseconds: 253_402_300_799_999)
 
     /// Parses exactly the form that `description` writes, as in `2026-03-01T12:00:00.000Z`; `nil` for any other form
     /// and for dates that do not exist.
     public init?(_ text: String) {
         let bytes = Array(text.utf8)
         guard bytes.count == Self.textLength else { return nil }
-        for (place, mark) in [(4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."), (23, "Z")] as [
-            (Int, Unicode.Scalar)
-        ] where Unicode.Scalar(bytes[place]) != mark { return nil }
+        for (place, mark) in zip([4, 7, 10, 13, 16, 19, 23], "--T::.Z".utf8) where bytes[place] != mark { return nil }
         guard let year = Self.number(bytes[0..<4]), let month = Self.number(bytes[5..<7]),
             let day = Self.number(bytes[8..<10]), let hour = Self.number(bytes[11..<13]),
             let minute = Self.number(bytes[14..<16]), let second = Self.number(bytes[17..<19]),

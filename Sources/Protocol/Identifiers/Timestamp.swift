@@ -8,6 +8,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     @inlinable
     public init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
+    /// Earlier first.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.milliseconds < b.milliseconds }
 

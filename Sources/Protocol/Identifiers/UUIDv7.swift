@@ -21,6 +21,7 @@ public struct UUIDv7: Hashable, Comparable, Sendable {
         bits = milliseconds << 80 | UInt128(7) << 76 | randA << 64 | UInt128(0b10) << 62 | randB
     }
 
+    /// Older first, as far as their milliseconds differ.
     @inlinable
     public static func < (a: Self, b: Self) -> Bool { a.bits < b.bits }
 }
@@ -32,22 +33,30 @@ extension UUIDv7 {
     /// Parses the text form at `offset` of `bytes`, exactly 36 bytes; `nil` for any other form (uppercase included).
     public init?(text bytes: Span<UInt8>, at offset: Int = 0) {
         guard offset >= 0, bytes.count - offset >= Self.textLength else { return nil }
-        var value: UInt128 = 0
-        for index in 0..<Self.textLength {
-            let byte = bytes[offset + index]
-            if index == 8 || index == 13 || index == 18 || index == 23 {
-                guard byte == UInt8(ascii: "-") else { return nil }
-                continue
-            }
-            let digit: UInt8
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
-            default: return nil
-            }
-            value = value << 4 | UInt128(digit)
-        }
-        self.init(bits: value)
+        guard bytes[offset + 8] == UInt8(ascii: "-"), bytes[offset + 13] == UInt8(ascii: "-"),
+            bytes[offset + 18] == UInt8(ascii: "-"), bytes[offset + 23] == UInt8(ascii: "-")
+        else { return nil }
+        let half: UInt64 = 0xFFFF_FFFF
+        guard let first = Self.hex(bytes.word(at: offset)),
+            let second = Self.hex(bytes.word(at: offset + 9) & half | bytes.word(at: offset + 14) << 32),
+            let third = Self.hex(bytes.word(at: offset + 19) & half | bytes.word(at: offset + 24) << 32),
+            let fourth = Self.hex(bytes.word(at: offset + 28))
+        else { return nil }
+        self.init(bits: UInt128(first << 32 | second) << 64 | UInt128(third << 32 | fourth))
+    }
+
+    /// The value of eight lowercase hexadecimal digits, the first in the lowest byte; `nil` where one is no digit.
+    @inline(__always)
+    private static func hex(_ text: UInt64) -> UInt64? {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let digits = (text & (ones &* 0x0F)) &+ ((text >> 6) & ones) &* 9
+        // Written back as text, the digits must be what was read, which also refuses bytes that are no digits.
+        let letters = ((digits &+ (ones &* 0x76)) >> 7) & ones
+        guard digits & (ones &* 0xF0) == 0, digits &+ (ones &* 0x30) &+ letters &* 0x27 == text else { return nil }
+        var value = digits.byteSwapped
+        value = (value | value >> 4) & 0x00FF_00FF_00FF_00FF
+        value = (value | value >> 8) & 0x0000_FFFF_0000_FFFF
+        return (value | value >> 16) & 0xFFFF_FFFF
     }
 
     /// Parses a whole string of the text form; `nil` for any other form.
@@ -59,19 +68,16 @@ extension UUIDv7 {
 
     /// Appends the 36 bytes of the text form.
     public func appendText(to output: inout [UInt8]) {
-        let high = UInt64(truncatingIfNeeded: bits >> 64)
-        let low = UInt64(truncatingIfNeeded: bits)
-        for index in 0..<16 {
-            let word = index < 8 ? high : low
-            let byte = UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * (index & 7)))
-            output.append(Self.hexDigit(byte >> 4))
-            output.append(Self.hexDigit(byte & 0xF))
-            if index == 3 || index == 5 || index == 7 || index == 9 { output.append(UInt8(ascii: "-")) }
+        output.append(addingCapacity: Self.textLength) { space in
+            var word = UInt64(truncatingIfNeeded: bits >> 64)
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 { space.append(UInt8(ascii: "-")) }
+                if index == 16 { word = UInt64(truncatingIfNeeded: bits) }
+                let digit = UInt8(truncatingIfNeeded: word &>> 60)
+                word = word &<< 4
+                space.append(digit < 10 ? UInt8(ascii: "0") &+ digit : UInt8(ascii: "a") &- 10 &+ digit)
+            }
         }
-    }
-
-    private static func hexDigit(_ value: UInt8) -> UInt8 {
-        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
     }
 }
 

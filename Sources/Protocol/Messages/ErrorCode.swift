@@ -1,19 +1,33 @@
 /// The stable codes that a client may see. An error other than `timeout` and `internalError` means: not applied, now
 /// or later; those two leave the command's outcome unknown.
 public enum ErrorCode: UInt8, Sendable, CaseIterable {
+    /// The request itself is at fault.
     case badRequest = 1
+    /// The poll has no such option.
     case invalidOption = 2
+    /// The poll does not run any more.
     case pollClosed = 3
+    /// The token is missing, wrong or expired.
     case unauthorized = 4
+    /// The token does not allow it.
     case forbidden = 5
+    /// No such thing.
     case notFound = 6
+    /// The campaign has a running poll.
     case pollRunning = 7
+    /// The same key came with another request.
     case conflict = 8
+    /// More bytes than allowed.
     case tooLarge = 9
+    /// More requests than allowed; carries a retry hint.
     case rateLimited = 10
+    /// A queue is full; carries a retry hint.
     case overloaded = 11
+    /// A store or the owner is away; carries a retry hint.
     case unavailable = 12
+    /// No outcome by the deadline: it may still be applied.
     case timeout = 13
+    /// A fault of the server: it may have been applied.
     case internalError = 14
 
     /// The code as clients read it, in JSON and in logs.
@@ -72,6 +86,7 @@ public struct ClientError: Error, Sendable, Equatable {
         /// What is wrong with it, or that thing's id.
         public var message: String
 
+        /// Takes the parts as they are.
         public init(field: String, message: String) {
             self.field = field
             self.message = message
@@ -87,6 +102,7 @@ public struct ClientError: Error, Sendable, Equatable {
     /// When to try again, in milliseconds, for the codes that carry a hint.
     public var retryAfterMilliseconds: Int?
 
+    /// Takes the parts as they are.
     public init(_ code: ErrorCode, _ message: String, details: [Detail] = [], retryAfterMilliseconds: Int? = nil) {
         self.code = code
         self.message = message

@@ -37,6 +37,7 @@ public struct ChannelTally: Sendable, Equatable {
     /// Votes by option index.
     public var votes: [UInt64]
 
+    /// Takes the parts as they are.
     public init(channel: String, votes: [UInt64]) {
         self.channel = channel
         self.votes = votes
@@ -55,6 +56,7 @@ public struct TallyView: Sendable, Equatable {
     /// Votes by channel, in the order in which channels first voted.
     public var channels: [ChannelTally]
 
+    /// Takes the parts as they are.
     public init(id: PollID, votes: [UInt64], channels: [ChannelTally]) {
         self.id = id
         self.votes = votes
@@ -74,20 +76,30 @@ public struct TallyView: Sendable, Equatable {
 
 /// A whole poll, running or final.
 public struct PollView: Sendable, Equatable {
+    /// Which poll it is, and its counts.
     public var tally: TallyView
+    /// The campaign that the poll belongs to.
     public var campaign: CampaignID
+    /// 1–45 characters.
     public var question: String
+    /// 2–5 texts of 1–25 characters; an option is known by its index.
     public var options: [String]
+    /// How the poll counts.
     public var type: PollType
+    /// How long it was to run.
     public var durationSeconds: Int
+    /// Where it stands in its life.
     public var status: PollStatus
+    /// When it was launched.
     public var startedAt: Timestamp
+    /// When it ends by itself.
     public var endsAt: Timestamp
     /// Set once the poll is ended or cancelled.
     public var endedAt: Timestamp?
     /// The position that this view shows everything up to.
     public var position: Position
 
+    /// Takes the parts as they are.
     public init(
         tally: TallyView, campaign: CampaignID, question: String, options: [String], type: PollType,
         durationSeconds: Int, status: PollStatus, startedAt: Timestamp, endsAt: Timestamp, endedAt: Timestamp?,
@@ -115,14 +127,20 @@ public struct PollView: Sendable, Equatable {
 
 /// A campaign as its readers see it.
 public struct CampaignView: Sendable, Equatable {
+    /// Names the campaign.
     public var id: CampaignID
     /// `nil` when created in open mode.
     public var ownerId: String?
+    /// 3–100 characters.
     public var name: String
+    /// Up to 500 characters, or none.
     public var description: String?
+    /// When it was created.
     public var createdAt: Timestamp
+    /// The running poll, if there is one.
     public var runningPoll: PollID?
 
+    /// Takes the parts as they are.
     public init(
         id: CampaignID, ownerId: String?, name: String, description: String?, createdAt: Timestamp,
         runningPoll: PollID?
