@@ -65,6 +65,13 @@ public struct RowOutcome: Hashable, Sendable {
     public let lsn: UInt64
     /// What became of it.
     public let outcome: FlushOutcome
+
+    /// Takes the row's place and what became of it.
+    public init(slot: Slot, lsn: UInt64, outcome: FlushOutcome) {
+        self.slot = slot
+        self.lsn = lsn
+        self.outcome = outcome
+    }
 }
 
 /// A slot that was claimed.
@@ -75,6 +82,13 @@ public struct SlotClaim: Hashable, Sendable {
     public let epoch: UInt64
     /// The lsn of the newest row or snapshot; 0 for a slot never written.
     public let tail: UInt64
+
+    /// Takes what the claim returned.
+    public init(slot: Slot, epoch: UInt64, tail: UInt64) {
+        self.slot = slot
+        self.epoch = epoch
+        self.tail = tail
+    }
 }
 
 /// A snapshot to be written; `encode` runs on the journal's thread.
