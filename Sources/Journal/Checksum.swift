@@ -1,0 +1,134 @@
+// The checksum of journal rows and snapshots: XXH64 (Yann Collet's published algorithm), fed in pieces. It finds
+// damage, not forgery: whoever can write the data folder can also write a checksum.
+
+/// A running XXH64 over everything that was added, as if it had been one piece.
+public struct Checksum: Sendable {
+    private static let prime1: UInt64 = 0x9E37_79B1_85EB_CA87
+    private static let prime2: UInt64 = 0xC2B2_AE3D_27D4_EB4F
+    private static let prime3: UInt64 = 0x1656_67B1_9E37_79F9
+    private static let prime4: UInt64 = 0x85EB_CA77_C2B2_AE63
+    private static let prime5: UInt64 = 0x27D4_EB2F_1656_67C5
+
+    private var lane1: UInt64
+    private var lane2: UInt64
+    private var lane3: UInt64
+    private var lane4: UInt64
+    private let seed: UInt64
+    private var total: UInt64 = 0
+    /// Fewer than 32 bytes that wait for the rest of their stripe.
+    private var rest: [UInt8] = []
+
+    /// Starts an empty checksum; the journal always uses seed 0.
+    public init(seed: UInt64 = 0) {
+        self.seed = seed
+        lane1 = seed &+ Self.prime1 &+ Self.prime2
+        lane2 = seed &+ Self.prime2
+        lane3 = seed
+        lane4 = seed &- Self.prime1
+    }
+
+    /// The checksum of one whole array.
+    public static func of(_ bytes: [UInt8], seed: UInt64 = 0) -> UInt64 {
+        var checksum = Checksum(seed: seed)
+        checksum.add(bytes)
+        return checksum.value
+    }
+
+    /// Adds bytes.
+    public mutating func add(_ bytes: [UInt8]) {
+        total &+= UInt64(bytes.count)
+        var offset = 0
+        if !rest.isEmpty {
+            while rest.count < 32, offset < bytes.count {
+                rest.append(bytes[offset])
+                offset += 1
+            }
+            guard rest.count == 32 else { return }
+            let stripe = rest
+            rest.removeAll(keepingCapacity: true)
+            unsafe consume(stripe.span.bytes, from: 0, stripes: 1)
+        }
+        let stripes = (bytes.count - offset) / 32
+        unsafe consume(bytes.span.bytes, from: offset, stripes: stripes)
+        offset += stripes * 32
+        if offset < bytes.count { rest.append(contentsOf: bytes[offset...]) }
+    }
+
+    /// Adds an integer as eight little-endian bytes.
+    public mutating func add(_ value: UInt64) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(8)
+        for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * shift))) }
+        add(bytes)
+    }
+
+    /// Adds an integer as sixteen little-endian bytes.
+    public mutating func add(_ value: UInt128) {
+        add(UInt64(truncatingIfNeeded: value))
+        add(UInt64(truncatingIfNeeded: value >> 64))
+    }
+
+    /// The checksum of everything added so far.
+    public var value: UInt64 {
+        var hash: UInt64
+        if total >= 32 {
+            hash = Self.rotate(lane1, 1) &+ Self.rotate(lane2, 7)
+            hash = hash &+ Self.rotate(lane3, 12) &+ Self.rotate(lane4, 18)
+            for lane in [lane1, lane2, lane3, lane4] {
+                hash = (hash ^ Self.round(0, lane)) &* Self.prime1 &+ Self.prime4
+            }
+        } else {
+            hash = seed &+ Self.prime5
+        }
+        hash = hash &+ total
+        let tail = unsafe rest.span.bytes
+        var offset = 0
+        while tail.byteCount - offset >= 8 {
+            hash ^= Self.round(0, Self.word(tail, offset))
+            hash = Self.rotate(hash, 27) &* Self.prime1 &+ Self.prime4
+            offset += 8
+        }
+        if tail.byteCount - offset >= 4 {
+            var half: UInt64 = 0
+            for index in 0..<4 { half |= UInt64(rest[offset + index]) << UInt64(8 * index) }
+            hash ^= half &* Self.prime1
+            hash = Self.rotate(hash, 23) &* Self.prime2 &+ Self.prime3
+            offset += 4
+        }
+        while offset < tail.byteCount {
+            hash ^= UInt64(rest[offset]) &* Self.prime5
+            hash = Self.rotate(hash, 11) &* Self.prime1
+            offset += 1
+        }
+        hash = (hash ^ (hash >> 33)) &* Self.prime2
+        hash = (hash ^ (hash >> 29)) &* Self.prime3
+        return hash ^ (hash >> 32)
+    }
+
+    private mutating func consume(_ bytes: RawSpan, from start: Int, stripes: Int) {
+        var (a, b, c, d) = (lane1, lane2, lane3, lane4)
+        var offset = start
+        for _ in 0..<stripes {
+            a = Self.round(a, Self.word(bytes, offset))
+            b = Self.round(b, Self.word(bytes, offset + 8))
+            c = Self.round(c, Self.word(bytes, offset + 16))
+            d = Self.round(d, Self.word(bytes, offset + 24))
+            offset += 32
+        }
+        (lane1, lane2, lane3, lane4) = (a, b, c, d)
+    }
+
+    @inline(__always)
+    private static func word(_ bytes: RawSpan, _ offset: Int) -> UInt64 {
+        // Safe: the span checks its bounds, and every bit pattern is a UInt64.
+        unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    @inline(__always)
+    private static func round(_ lane: UInt64, _ word: UInt64) -> UInt64 {
+        rotate(lane &+ word &* prime2, 31) &* prime1
+    }
+
+    @inline(__always)
+    private static func rotate(_ value: UInt64, _ by: UInt64) -> UInt64 { value << by | value >> (64 - by) }
+}
