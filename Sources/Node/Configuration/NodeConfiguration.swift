@@ -1,0 +1,188 @@
+// Configuration comes from environment variables; each secret may also come from a file named by `NAME_FILE`. The
+// first fault stops the start with one line that names the variable, what is wrong, and a value that would be right.
+
+import Platform
+
+/// A configuration that cannot be used; its description is the one line for the operator.
+public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The variable at fault.
+    public let variable: String
+    /// What is wrong with it.
+    public let fault: String
+    /// A value that would be right.
+    public let example: String
+
+    /// One line.
+    public var description: String { "\(variable): \(fault); for example \(variable)=\(example)" }
+}
+
+/// Everything that a node is told from outside.
+public struct NodeConfiguration: Sendable {
+    /// Address for HTTP, WebSocket and event streams.
+    public var http = TCPAddress(bytes: [127, 0, 0, 1], port: 8080)
+    /// Stable name of the node.
+    public var nodeName = "tumulte"
+    /// Folder of the embedded store.
+    public var dataFolder = "./data"
+    /// HS256 key of client tokens; `nil` is open mode.
+    public var tokenSecret: [UInt8]?
+    /// `TUMULTE_OPEN=1`.
+    public var isOpenEverywhere = false
+    /// Bearer token of admin routes.
+    public var adminToken: [UInt8]?
+    /// Browser origins allowed beside the node's own.
+    public var origins: [String] = []
+    /// Event loops.
+    public var loopCount = 1
+    /// Connections that the node holds at most.
+    public var connectionLimit = 100_000
+    /// Days after a poll's end for which hashes of its voters may stay in the journal.
+    public var voterRetentionDays = 7
+    /// Lowest level that is logged.
+    public var logLevel = LogLevel.info
+    /// How lines are written.
+    public var logFormat = LogFormat.json
+
+    /// Reads the environment.
+    ///
+    /// - Parameters:
+    ///   - readFile: the content of a file, or `nil` where it cannot be read.
+    ///   - hostName: the name of a node that is given none.
+    public static func load(
+        environment: [String: String], cores: Int, hostName: String, isTerminal: Bool,
+        readFile: (String) -> [UInt8]?
+    ) throws(ConfigurationError) -> NodeConfiguration {
+        let reader = EnvironmentReader(environment: environment, readFile: readFile)
+        var configuration = NodeConfiguration()
+        configuration.http =
+            try reader.parsed("TUMULTE_HTTP", "must be a numeric address and a port", example: "127.0.0.1:8080") {
+                TCPAddress($0)
+            } ?? configuration.http
+        configuration.nodeName =
+            try reader.parsed("TUMULTE_NODE_NAME", "must be 1 to 128 visible ASCII characters", example: "node-1") {
+                isNodeName($0) ? $0 : nil
+            } ?? (isNodeName(hostName) ? hostName : configuration.nodeName)
+        configuration.dataFolder =
+            try reader.parsed("TUMULTE_DATA", "must name a folder", example: "./data") { $0.isEmpty ? nil : $0 }
+            ?? configuration.dataFolder
+        configuration.loopCount =
+            try reader.integer("TUMULTE_LOOPS", in: 1...256, example: "2") ?? min(256, max(1, cores))
+        configuration.connectionLimit =
+            try reader.integer("TUMULTE_MAX_CONNECTIONS", in: 1...1_000_000, example: "100000")
+            ?? configuration.connectionLimit
+        configuration.voterRetentionDays =
+            try reader.integer("TUMULTE_VOTER_RETENTION_DAYS", in: 0...3650, example: "7")
+            ?? configuration.voterRetentionDays
+        try configuration.readLog(reader, isTerminal: isTerminal)
+        try configuration.readSecrets(reader)
+        try refuseStores(reader)
+        return configuration
+    }
+
+    private static func isNodeName(_ name: String) -> Bool {
+        (1...128).contains(name.utf8.count) && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+
+    private mutating func readLog(_ reader: EnvironmentReader, isTerminal: Bool) throws(ConfigurationError) {
+        logLevel =
+            try reader.parsed("TUMULTE_LOG", "must be trace, debug, info, warn or error", example: "info") { text in
+                LogLevel.allCases.first { $0.name == text }
+            } ?? logLevel
+        logFormat =
+            try reader.parsed("TUMULTE_LOG_FORMAT", "must be text or json", example: "json") { LogFormat(rawValue: $0) }
+            ?? (isTerminal ? .text : .json)
+    }
+
+    private mutating func readSecrets(_ reader: EnvironmentReader) throws(ConfigurationError) {
+        tokenSecret = try reader.secret("TUMULTE_TOKEN_SECRET", bytes: 32)
+        adminToken = try reader.secret("TUMULTE_ADMIN_TOKEN", bytes: 16)
+        isOpenEverywhere =
+            try reader.parsed("TUMULTE_OPEN", "must be 0 or 1", example: "1") { ["0": false, "1": true][$0] } ?? false
+        origins =
+            try reader.parsed(
+                "TUMULTE_ORIGINS", "must be origins, separated by commas, without paths",
+                example: "https://example.org,https://play.example.org", Self.parseOrigins) ?? []
+        if tokenSecret == nil, !isOpenEverywhere, !http.isLoopback {
+            throw ConfigurationError(
+                variable: "TUMULTE_TOKEN_SECRET",
+                fault: "is needed because TUMULTE_HTTP=\(http) can be reached from elsewhere (or set TUMULTE_OPEN=1 "
+                    + "to let everyone act as a service)",
+                example: "$(head -c 32 /dev/urandom | base64)")
+        }
+    }
+
+    static func parseOrigins(_ text: String) -> [String]? {
+        var origins: [String] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let origin = part.trimmingBlanks().lowercased()
+            let rest = ["https://", "http://"].first { origin.hasPrefix($0) }.map { origin.dropFirst($0.count) }
+            guard let rest, !rest.isEmpty, rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
+                !rest.contains(where: { "/?#@\\\"".contains($0) })
+            else { return nil }
+            origins.append(origin)
+        }
+        return origins
+    }
+
+    /// This build serves on its own; a store that it would ignore is refused rather than ignored.
+    private static func refuseStores(_ reader: EnvironmentReader) throws(ConfigurationError) {
+        if reader.isSet("REDIS_URL"), !reader.isSet("DATABASE_URL") {
+            throw ConfigurationError(
+                variable: "REDIS_URL", fault: "needs DATABASE_URL beside it; unset it to run standalone",
+                example: "redis://127.0.0.1:6379 with DATABASE_URL=postgres://127.0.0.1/tumulte")
+        }
+        if reader.isSet("DATABASE_URL") {
+            throw ConfigurationError(
+                variable: "DATABASE_URL",
+                fault: "is not supported by version \(Version.current), which serves standalone on SQLite: unset it and "
+                    + "choose a folder", example: "(unset), TUMULTE_DATA=./data")
+        }
+    }
+}
+
+/// Reads single variables, with their faults.
+struct EnvironmentReader {
+    let environment: [String: String]
+    let readFile: (String) -> [UInt8]?
+
+    func isSet(_ name: String) -> Bool {
+        !(environment[name] ?? "").isEmpty || !(environment[name + "_FILE"] ?? "").isEmpty
+    }
+
+    func parsed<Value>(
+        _ name: String, _ fault: String, example: String, _ parse: (String) -> Value?
+    ) throws(ConfigurationError) -> Value? {
+        guard let text = environment[name], !text.isEmpty else { return nil }
+        guard let value = parse(text) else { throw ConfigurationError(variable: name, fault: fault, example: example) }
+        return value
+    }
+
+    func integer(_ name: String, in bounds: ClosedRange<Int>, example: String) throws(ConfigurationError) -> Int? {
+        try parsed(name, "must be a number from \(bounds.lowerBound) to \(bounds.upperBound)", example: example) {
+            Int($0).flatMap { bounds.contains($0) ? $0 : nil }
+        }
+    }
+
+    /// A secret from the variable or from the file that `NAME_FILE` names; a line break at its end is not part of it.
+    func secret(_ name: String, bytes minimum: Int) throws(ConfigurationError) -> [UInt8]? {
+        let example = "$(head -c \(minimum) /dev/urandom | base64)"
+        var value: [UInt8]?
+        if let text = environment[name], !text.isEmpty { value = Array(text.utf8) }
+        if let path = environment[name + "_FILE"], !path.isEmpty {
+            guard value == nil else {
+                throw ConfigurationError(variable: name, fault: "is set beside \(name)_FILE: keep one", example: example)
+            }
+            guard var content = readFile(path) else {
+                throw ConfigurationError(
+                    variable: name + "_FILE", fault: "names a file that cannot be read", example: "/run/secrets/tumulte")
+            }
+            while let last = content.last, last == 0x0A || last == 0x0D { content.removeLast() }
+            value = content
+        }
+        guard let value else { return nil }
+        guard value.count >= minimum else {
+            throw ConfigurationError(variable: name, fault: "must have \(minimum) bytes or more", example: example)
+        }
+        return value
+    }
+}
