@@ -56,6 +56,29 @@ internal import CUV
     }
 }
 
+/// One call after a delay, for code that does not keep a timer.
+public enum OneShot {
+    /// Runs `body` on the loop once `nanoseconds` have passed; call on the loop.
+    public static func after(_ nanoseconds: UInt64, on loop: EventLoop, _ body: @escaping @Sendable () -> Void) {
+        let box = TimerBox()
+        let timer = LoopTimer(on: loop) {
+            box.close()
+            body()
+        }
+        box.timer = timer
+        timer.schedule(afterNanoseconds: nanoseconds)
+    }
+
+    /// `@unchecked Sendable`: set and cleared on the loop's thread alone.
+    private final class TimerBox: @unchecked Sendable {
+        var timer: LoopTimer?
+        func close() {
+            timer?.close()
+            timer = nil
+        }
+    }
+}
+
 /// The arrival of one signal, as an event of a loop. All calls come from that loop's thread.
 ///
 /// `@unchecked Sendable`: every method checks that it runs on the loop's thread.

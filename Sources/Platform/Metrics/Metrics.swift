@@ -80,6 +80,7 @@ public final class MetricsRegistry: Sendable {
         case gauge(Gauge)
         case histogram(Histogram)
         case computed(@Sendable () -> Double)
+        case rendered(@Sendable () -> String)
     }
 
     private struct Entry: Sendable {
@@ -123,6 +124,11 @@ public final class MetricsRegistry: Sendable {
         add(name, help, type, [], .computed(read))
     }
 
+    /// Registers lines that are made when metrics are asked for; each begins with `name` and ends in a line break.
+    public func rendered(_ name: String, _ help: String, type: String, _ lines: @escaping @Sendable () -> String) {
+        add(name, help, type, [], .rendered(lines))
+    }
+
     private func add(_ name: String, _ help: String, _ type: String, _ labels: [(String, String)], _ source: Source) {
         let text = labels.map { "\($0.0)=\"\($0.1)\"" }.joined(separator: ",")
         entries.withLock {
@@ -147,6 +153,7 @@ public final class MetricsRegistry: Sendable {
         case .counter(let counter): output.append(contentsOf: "\(entry.name)\(labels) \(counter.value)\n".utf8)
         case .gauge(let gauge): output.append(contentsOf: "\(entry.name)\(labels) \(gauge.value)\n".utf8)
         case .computed(let read): output.append(contentsOf: "\(entry.name)\(labels) \(read())\n".utf8)
+        case .rendered(let lines): output.append(contentsOf: lines().utf8)
         case .histogram(let histogram):
             let (counts, sum) = histogram.snapshot
             var total: UInt64 = 0

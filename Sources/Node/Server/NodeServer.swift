@@ -1,0 +1,193 @@
+// A node from start to end: stores, loops, shards, edges, listener; then the drain.
+//
+//   start:  data folder locked ─► journal ─► loops ─► shards and edges ─► listener ─► claim ─► recovery ─► ready
+//   stop:   not ready ─► clients told, in slices ─► edges ─► shards ─► journal ─► loops
+
+import Cluster
+import Domain
+import Journal
+import Platform
+import Protocol
+import Web
+
+/// A running node.
+public actor NodeServer {
+    /// Where it listens.
+    public private(set) var address: TCPAddress
+
+    private let configuration: NodeConfiguration
+    private let group: LoopGroup
+    private let journal: any Journal
+    private let lock: DataLock?
+    private let shards: [Shard]
+    private let edges: [Edge]
+    private let shardInboxes: [Inbox<ShardMessage>]
+    private let health: NodeHealth
+    private let log: Log
+    private let clock: any Clock
+    private let directory: any Directory
+    private var listener: TCPListener?
+    private var opening: Task<Void, Never>?
+    private var maintenance: LoopTimer?
+
+    /// Entries that one inbox holds at most.
+    private static let inboxLimit = 1 << 20
+    /// Over how long the clients of a draining node are told to leave.
+    private static let drainSlices = 10
+    private static let drainSliceNanoseconds: UInt64 = 1_000_000_000
+
+    /// Opens the stores and starts the loops; nothing is served before `start()`.
+    /// - Throws: `JournalError` where the data folder cannot be used.
+    public init(
+        _ configuration: NodeConfiguration, clock: any Clock = SystemClock(), random: any RandomSource = SystemRandom(),
+        log: Log
+    ) throws(JournalError) {
+        self.configuration = configuration
+        self.clock = clock
+        self.log = log
+        address = configuration.http
+        let lock = try DataLock(folder: configuration.dataFolder)
+        self.lock = lock
+        let journal = try SQLiteJournal(
+            folder: configuration.dataFolder, now: { clock.now() }, nanoseconds: { clock.monotonic().nanoseconds })
+        self.journal = journal
+        directory = SoleOwnerDirectory()
+        let group = LoopGroup(count: configuration.loopCount, name: "loop")
+        self.group = group
+
+        let registry = MetricsRegistry()
+        let metrics = NodeMetrics(registry: registry)
+        let shardInboxes = group.loops.map { _ in Inbox<ShardMessage>(limit: Self.inboxLimit) }
+        let edgeInboxes = group.loops.map { _ in Inbox<EdgeMessage>(limit: Self.inboxLimit) }
+        self.shardInboxes = shardInboxes
+        NodeGauges.register(in: registry, journal: journal, shards: shardInboxes, edges: edgeInboxes)
+        let health = NodeHealth(nodeName: configuration.nodeName, startedAt: clock.monotonic().nanoseconds) {
+            NodeGauges.details(journal: journal, metrics: metrics)
+        }
+        self.health = health
+        let handles = edgeInboxes.map { EdgeHandle(inbox: $0) }
+        let shardContext = ShardContext(
+            clock: clock, random: random, journal: journal, edges: handles, metrics: metrics, health: health, log: log)
+        shards = group.loops.indices.map {
+            Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
+        }
+        let edgeContext = EdgeContext(
+            clock: clock, random: random, nodeName: configuration.nodeName,
+            tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
+            access: RequestAccess(
+                origins: configuration.origins, isOpenMode: configuration.tokenSecret == nil,
+                isOpenEverywhere: configuration.isOpenEverywhere, adminToken: configuration.adminToken),
+            shards: shardInboxes, metrics: metrics, registry: registry, health: health,
+            launchLimiter: LaunchLimiter(), connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
+            httpLimits: HTTPLimits())
+        edges = group.loops.indices.map {
+            Edge(index: $0, loop: group.loops[$0], inbox: edgeInboxes[$0], context: edgeContext)
+        }
+    }
+
+    /// Listens, claims the slots and recovers them; returns once every poll that ran is served again.
+    /// - Throws: `SystemError` where the address cannot be had, `JournalError` where the claim fails.
+    public func start() async throws {
+        for shard in shards { await shard.start() }
+        for edge in edges { await edge.start() }
+        try await listen()
+        let slots = directory.home
+        for (index, shard) in shards.enumerated() {
+            await shard.expect(slots.filter { Int($0.index) % shards.count == index })
+        }
+        let claims = try await journal.claim(slots)
+        let index = try await journal.index(slots)
+        let opener = SlotOpener(journal: journal, shards: shardInboxes, log: log)
+        let plan = SlotOpener.plan(claims: claims, index: index)
+        await opener.open(plan.urgent)
+        health.enter(.ready)
+        opening = Task { await opener.open(plan.rest) }
+        await startMaintenance()
+    }
+
+    private func listen() async throws {
+        var options = TCPListenerOptions()
+        // What the kernel holds for a client that does not read is bounded here: a stalled overlay must not collect
+        // minutes of tallies that nobody will look at.
+        options.sendBufferBytes = 16 * 1024
+        options.notSentLowWater = 4 * 1024
+        let edges = edges
+        let loops = group.loops
+        let http = configuration.http
+        let listener = try await onLoop(loops[0]) { () throws(SystemError) in
+            try TCPListener(http, options: options, loops: loops) { loop, stream in
+                let edge = edges[loop.index]
+                edge.assumeIsolated { $0.accept(stream) }
+            }
+        }
+        self.listener = listener
+        address = listener.boundAddress
+    }
+
+    /// Runs something on a loop's thread and waits for it.
+    private func onLoop<Value: Sendable, Failure: Error>(
+        _ loop: EventLoop, _ body: @escaping @Sendable () throws(Failure) -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            loop.execute {
+                do { continuation.resume(returning: try body()) } catch { continuation.resume(throwing: error) }
+            }
+        }
+    }
+
+    // MARK: - Maintenance
+
+    private func startMaintenance() async {
+        let maintenance = Maintenance(
+            journal: journal, shards: shardInboxes, clock: clock, log: log,
+            retentionDays: configuration.voterRetentionDays)
+        let loop = group.loops[0]
+        let timer = try? await onLoop(loop) { () throws(SystemError) -> LoopTimer in
+            let timer = LoopTimer(on: loop) { maintenance.begin() }
+            timer.schedule(
+                afterNanoseconds: Maintenance.intervalNanoseconds, repeatingNanoseconds: Maintenance.intervalNanoseconds)
+            return timer
+        }
+        self.maintenance = timer
+    }
+
+    // MARK: - Drain
+
+    /// Leaves in good order: clients are told, in slices, each once its answers are out; then everything is closed.
+    ///
+    /// - Parameter isHurried: closes at once.
+    public func stop(isHurried: Bool = false) async {
+        health.enter(.draining)
+        log.info("node.draining")
+        if !isHurried { await drainClients() }
+        await opening?.value
+        let loop = group.loops[0]
+        let closing = (listener, maintenance)
+        _ = try? await onLoop(loop) { () throws(SystemError) in
+            closing.0?.close()
+            closing.1?.close()
+        }
+        for edge in edges { await edge.stop() }
+        for shard in shards { await shard.stop() }
+        await journal.close()
+        group.shutdown()
+        lock?.release()
+        log.info("node.stopped")
+    }
+
+    private func drainClients() async {
+        for slice in 0..<Self.drainSlices {
+            var open = 0
+            for edge in edges { open += await edge.drain(slice: slice, of: Self.drainSlices) }
+            if open == 0 { return }
+            await pause(Self.drainSliceNanoseconds)
+        }
+    }
+
+    private func pause(_ nanoseconds: UInt64) async {
+        let loop = group.loops[0]
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            loop.execute { OneShot.after(nanoseconds, on: loop) { continuation.resume() } }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// The order in which slots come back: those with polls that run, or that ran when the node stopped, first; the rest
+// after the node is ready. Reading and replaying happen here, off the loops; the shards get finished states.
+
+import Journal
+import Platform
+import Protocol
+
+struct SlotOpener: Sendable {
+    let journal: any Journal
+    let shards: [Inbox<ShardMessage>]
+    let log: Log
+
+    struct Item: Sendable {
+        let claim: SlotClaim
+        /// Whether the journal holds anything of this slot.
+        let isEmpty: Bool
+    }
+
+    /// Splits the slots into those that must be served before the node is ready and the others.
+    static func plan(claims: [SlotClaim], index: [SlotIndex]) -> (urgent: [Item], rest: [Item]) {
+        var known: [Slot: SlotIndex] = [:]
+        for entry in index { known[entry.slot] = entry }
+        var urgent: [Item] = []
+        var rest: [Item] = []
+        for claim in claims {
+            let campaigns = known[claim.slot]?.campaigns ?? []
+            let item = Item(claim: claim, isEmpty: campaigns.isEmpty && claim.tail == 0)
+            // Empty slots cost nothing and open at once, so that new campaigns find a home everywhere.
+            let isUrgent = item.isEmpty || campaigns.contains { $0.wakeAt != nil || $0.hasRowsAfter }
+            if isUrgent { urgent.append(item) } else { rest.append(item) }
+        }
+        return (urgent, rest)
+    }
+
+    func open(_ items: [Item]) async {
+        for item in items {
+            let slot = item.claim.slot
+            let result = await content(of: item)
+            while !shards[Int(slot.index) % shards.count].post(.opened(slot, result)) {
+                await Task.yield()  // the shard is behind; it takes its queue as fast as it can
+            }
+        }
+    }
+
+    private func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {
+        if item.isEmpty { return .success(OpenedSlot(claim: item.claim, campaigns: [])) }
+        do {
+            let recovery = try await journal.recover(item.claim.slot)
+            for notice in recovery.notices {
+                log.error(
+                    "journal.notice", [("slot", .integer(Int(item.claim.slot.index))), ("notice", .string(notice))])
+            }
+            let campaigns = try SlotReplay.campaigns(of: recovery, slot: item.claim.slot)
+            return .success(OpenedSlot(claim: item.claim, campaigns: campaigns))
+        } catch {
+            return .failure(SlotRefusal(reason: "\(error)"))
+        }
+    }
+}
