@@ -28,7 +28,8 @@ public enum ProcessFacts {
     public static var processorSeconds: Double {
         var usage = rusage()
         #if canImport(Glibc)
-            unsafe getrusage(RUSAGE_SELF, &usage)
+            let who = __rusage_who_t(RUSAGE_SELF.rawValue)
+            unsafe getrusage(who, &usage)
         #else
             unsafe getrusage(RUSAGE_SELF, &usage)
         #endif
