@@ -13,7 +13,7 @@ import Domain
 import Platform
 import Protocol
 
-actor CampaignActor {
+@safe actor CampaignActor {
     /// What the shard needs to know after each call.
     struct Turn: Sendable {
         /// Effects wait to be sealed into a row.
@@ -53,7 +53,7 @@ actor CampaignActor {
         id = state.id
         self.state = state
         self.context = context
-        unownedExecutor = context.executor.asUnownedSerialExecutor()
+        unsafe unownedExecutor = unsafe context.executor.asUnownedSerialExecutor()
         position = Position(epoch: epoch, seq: 0)
         ring = EventRing(startingAt: position)
         outgoing = Array(repeating: [], count: context.edges.count)
@@ -89,7 +89,7 @@ actor CampaignActor {
             mark = vote.key.map { VoterHash.mark($0, key: key) }
         }
         let bytesBefore = records.byteCount
-        do {
+        do throws(ClientError) {
             let status = try state.castVote(
                 poll: vote.poll, option: vote.option, voter: voter, key: mark, channel: vote.channel,
                 at: command.receivedAt, into: &records)
@@ -223,7 +223,7 @@ actor CampaignActor {
     private func signal(
         _ principal: Principal, name: String, data: [UInt8], _ origin: Command, _ mark: IdempotencyMark?
     ) {
-        do {
+        do throws(ClientError) {
             try requireAlive()
             try principal.requireManagement(ofOwner: state.ownerId)
             if let mark {

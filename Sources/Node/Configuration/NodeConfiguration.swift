@@ -1,7 +1,7 @@
 // Configuration comes from environment variables; each secret may also come from a file named by `NAME_FILE`. The
 // first fault stops the start with one line that names the variable, what is wrong, and a value that would be right.
 
-import Platform
+public import Platform
 
 /// A configuration that cannot be used; its description is the one line for the operator.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -50,7 +50,7 @@ public struct NodeConfiguration: Sendable {
     ///   - hostName: the name of a node that is given none.
     public static func load(
         environment: [String: String], cores: Int, hostName: String, isTerminal: Bool,
-        readFile: (String) -> [UInt8]?
+        readFile: @escaping (String) -> [UInt8]?
     ) throws(ConfigurationError) -> NodeConfiguration {
         let reader = EnvironmentReader(environment: environment, readFile: readFile)
         var configuration = NodeConfiguration()

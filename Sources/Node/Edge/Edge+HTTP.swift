@@ -55,11 +55,10 @@ extension Edge {
             requestID: makeRequestID(), route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
         connection.exchange = exchange
         let code: ErrorCode = failure.status == 413 ? .tooLarge : .badRequest
-        let headers = failure.headers.map { ($0.name, $0.value) }
         respond(
             connection, status: failure.status,
             json: ReplyDocuments.errorEnvelope(ClientError(code, failure.message), requestID: exchange.requestID),
-            headers: headers)
+            headers: ResponseHeaders.known(failure.headers))
     }
 
     private func makeRequestID() -> String {
@@ -109,7 +108,7 @@ extension Edge {
             respond(
                 connection, status: 405,
                 json: ReplyDocuments.errorEnvelope(error, requestID: connection.exchange?.requestID ?? ""),
-                headers: [("Allow", "\(allow)")])
+                headers: [("Allow", allow)])
         }
     }
 
@@ -153,7 +152,7 @@ extension Edge {
     /// Writes the answer of the current exchange and goes on to the next request.
     func respond(
         _ connection: Connection, status: Int, contentType: String, body: Span<UInt8>,
-        headers: [(StaticString, String)] = [], policy: StaticString
+        headers: [(StaticString, String)] = [], policy: String
     ) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil

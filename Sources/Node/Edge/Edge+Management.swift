@@ -30,16 +30,19 @@ extension Edge {
         switch route {
         case .createCampaign:
             try principal.requireCreation()
-            let draft = try CampaignDraft(body: try jsonBody(request).span)
+            let body = try jsonBody(request)
+            let draft = try CampaignDraft(body: body.span)
             create(connection, principal, draft, mark)
         case .readCampaign(let campaign): manage(connection, campaign, .readCampaign, nil)
         case .updateCampaign(let campaign):
-            let patch = try CampaignPatch(body: try jsonBody(request).span)
+            let body = try jsonBody(request)
+            let patch = try CampaignPatch(body: body.span)
             manage(connection, campaign, .update(principal, patch), nil)
         case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
         case .launchPoll(let campaign):
             try limitLaunches(principal)
-            let draft = try PollDraft(body: try jsonBody(request).span)
+            let body = try jsonBody(request)
+            let draft = try Protocol.PollDraft(body: body.span)
             manage(connection, campaign, .launch(principal, draft), mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
@@ -48,7 +51,8 @@ extension Edge {
             try requireJSONType(request)
             manage(connection, campaign, .cancel(principal, poll), mark)
         case .signal(let campaign):
-            let draft = try SignalDraft(body: try jsonBody(request).span)
+            let body = try jsonBody(request)
+            let draft = try SignalDraft(body: body.span)
             manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
         case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
             preconditionFailure("not a management route: \(route)")

@@ -19,7 +19,7 @@ extension Edge {
     private func replyToHTTP(_ connection: Connection, _ item: Int, _ reply: Reply) {
         guard let exchange = connection.exchange else { return }
         switch reply {
-        case .vote(let status, let position): noteVote(connection, item, .success((status, position)))
+        case .vote(let status, let position): noteVote(connection, item, .success((status: status, position: position)))
         case .signal(let position):
             respond(
                 connection, status: 202, json: ReplyDocuments.dataEnvelope(ReplyDocuments.position(position)))

@@ -142,12 +142,12 @@ extension Edge {
                 if connection.stream.isBlocked || !connection.lane.isEmpty {
                     for (event, frame) in zip(events, frames) { wait(connection, event, frame) }
                 } else if connection.tail.isEmpty {
-                    joined.withUnsafeBytes { unsafe connection.stream.write($0) }
+                    unsafe joined.withUnsafeBytes { unsafe connection.stream.write($0) }
                     noteBlocked(connection)
                 } else {
                     // Replies of this turn go first, and the events ride along in the same write.
                     append(connection) { output in
-                        joined.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+                        unsafe joined.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
                     }
                 }
             }
@@ -161,7 +161,7 @@ extension Edge {
             wait(connection, event, frame)
         } else {
             append(connection) { output in
-                frame.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+                unsafe frame.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
             }
         }
     }

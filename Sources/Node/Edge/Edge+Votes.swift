@@ -63,7 +63,7 @@ extension Edge {
     }
 
     /// Takes in one vote's result; the last one answers the request.
-    func noteVote(_ connection: Connection, _ index: Int, _ result: Result<(VoteStatus, Position), ClientError>) {
+    func noteVote(_ connection: Connection, _ index: Int, _ result: Result<(status: VoteStatus, position: Position), ClientError>) {
         guard var votes = connection.exchange?.votes, index < votes.results.count, votes.results[index] == nil else {
             return
         }
@@ -82,8 +82,8 @@ extension Edge {
             return
         }
         switch votes.results.first ?? nil {
-        case .success(let (status, position))?:
-            respond(connection, status: 200, json: ReplyDocuments.voteResult(status, position))
+        case .success(let vote)?:
+            respond(connection, status: 200, json: ReplyDocuments.voteResult(vote.status, vote.position))
         case .failure(let error)?: fail(connection, error)
         case nil: break
         }

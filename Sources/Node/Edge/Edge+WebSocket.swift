@@ -18,7 +18,7 @@ extension Edge {
                 connection, status: error.status,
                 json: ReplyDocuments.errorEnvelope(
                     ClientError(.badRequest, error.message), requestID: connection.exchange?.requestID ?? ""),
-                headers: error.headers.map { ($0.name, $0.value) })
+                headers: ResponseHeaders.known(error.headers))
         }
         var principal: Principal?
         if context.tokens == nil {

@@ -16,7 +16,7 @@ actor Edge {
     nonisolated let index: UInt16
     nonisolated let loop: EventLoop
     nonisolated let inbox: Inbox<EdgeMessage>
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     let context: EdgeContext
 
@@ -157,7 +157,7 @@ actor Edge {
         connectionCount += 1
         context.metrics.connections.add(1)
         stream.token = Int(index)
-        stream.handler = self
+        unsafe stream.handler = self
         setDeadline(connection, .head, after: EdgeTimeouts.headSeconds)
         stream.startReading()
     }
@@ -180,7 +180,7 @@ actor Edge {
         guard let connection = connections[token] else { return }
         connection.lastHeard = seconds
         switch connection.phase {
-        case .http: receivedHTTP(connection, bytes)
+        case .http: unsafe receivedHTTP(connection, bytes)
         case .webSocket: unsafe receivedWebSocket(connection, bytes)
         case .eventStream, .closing: break  // nothing more is expected; the bytes are dropped
         }

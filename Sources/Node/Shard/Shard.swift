@@ -18,7 +18,7 @@ actor Shard {
     nonisolated let index: Int
     nonisolated let loop: EventLoop
     nonisolated let inbox: Inbox<ShardMessage>
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     let context: ShardContext
     let campaignContext: CampaignContext
