@@ -34,7 +34,8 @@ find_swift() {
     )
     for candidate in "${places[@]}"; do
         [ -n "$candidate" ] && [ -x "$candidate" ] || continue
-        version=$(swift_version "$candidate")
+        version=$(swift_version "$candidate" || true)
+        version=${version:-0}
         if [ "$version" -ge 602 ]; then
             SWIFT=$candidate
             PATH=$(dirname "$candidate"):$PATH
