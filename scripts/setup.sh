@@ -25,6 +25,7 @@ test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
 test  | browser                | chromium           | chromium    | chromium
 bench | compiler               | gcc                | llvm        | gcc
+bench | python                 | python3            | python      | python3
 bench | command taskset        | util-linux         | util-linux  | util-linux
 '
 
