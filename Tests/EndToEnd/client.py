@@ -1,4 +1,4 @@
-"""Clients of a node: a WebSocket that matches replies to requests and keeps the rest, an SSE reader, tokens."""
+"""Clients of a node: a WebSocket (JSON or binary) that matches replies to requests and keeps the rest, an SSE reader, tokens."""
 
 import asyncio
 import base64
@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 
+import binary
 import http1
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException  # noqa: F401 (for the suites)
@@ -16,10 +17,11 @@ REPLY_SECONDS = 20
 
 
 class Socket:
-    """A JSON WebSocket. Replies go to their requests; everything else waits in `inbox`, in order."""
+    """A WebSocket in the subprotocol that was agreed. Replies go to their requests; everything else waits in `inbox`, in order."""
 
     def __init__(self, websocket):
         self.websocket = websocket
+        self.is_binary = websocket.subprotocol == "tumulte.v1.binary"
         self.inbox = []
         self.changed = asyncio.Condition()
         self.waiting = {}
@@ -29,8 +31,8 @@ class Socket:
 
     async def _read(self):
         try:
-            async for text in self.websocket:
-                message = json.loads(text)
+            async for data in self.websocket:
+                message = self.decode(data)
                 future = self.waiting.pop(message.get("id"), None) if "id" in message else None
                 if future and not future.done():
                     future.set_result(message)
@@ -50,6 +52,13 @@ class Socket:
                         future.exception()  # the one who waits may be gone
                 self.changed.notify_all()
 
+    def encode(self, message):
+        return binary.encode(message, json.dumps) if self.is_binary else json.dumps(message)
+
+    def decode(self, data):
+        assert isinstance(data, bytes) == self.is_binary, "a message in the other encoding"
+        return binary.decode(data, json.loads) if self.is_binary else json.loads(data)
+
     def post(self, **message):
         """Sends with a fresh id; returns the future of its reply."""
         self.next_id += 1
@@ -60,7 +69,7 @@ class Socket:
             future.exception()
             return future
         self.waiting[message["id"]] = future
-        self.sending = asyncio.ensure_future(self._send(json.dumps(message), future))
+        self.sending = asyncio.ensure_future(self._send(self.encode(message), future))
         return future
 
     async def _send(self, text, future):

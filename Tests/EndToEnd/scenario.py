@@ -6,6 +6,7 @@ import scenario_votes  # noqa: F401
 import scenario_sockets  # noqa: F401
 import scenario_streams  # noqa: F401
 import scenario_tokens  # noqa: F401
+import scenario_binary  # noqa: F401
 import scenario_wire  # noqa: F401
 import scenario_operation  # noqa: F401
 

@@ -240,8 +240,7 @@ async def nonsense_is_answered_and_broken_json_closes():
                             {"op": "vote"}, {"op": "hello", "subscriptions": 3}):  # fmt: skip
                 reply = await socket.ask(**message)
                 assert reply["op"] == "error" and reply["code"] == "bad_request", (message, reply)
-        deep = "[" * 40 + "]" * 40
-        for data, code in [("{", 4400), ("", 4400), ('{"op":"ping",}', 4400), ("x" * (64 * 1024 + 1), 1009), (deep, 4400)]:
+        for data, code in [("{", 4400), ("", 4400), ('{"op":"ping",}', 4400), ("x" * (64 * 1024 + 1), 1009)]:
             async with client.websocket(node) as socket:
                 await socket.send_raw(data)
                 assert await socket.close_code() == code, (data[:20], socket.closed)

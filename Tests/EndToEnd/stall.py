@@ -208,6 +208,8 @@ async def a_client_too_slow_for_what_may_not_be_dropped_is_cut_and_resumes():
             cut = closed.code
         except (EOFError, ConnectionError):
             cut = "closed"
+        except TimeoutError:
+            pass  # everything was kept for it: an unbounded queue
         assert cut in (4410, "closed"), cut
         sleeper.close()
         async with client.websocket(node) as socket:
