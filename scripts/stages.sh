@@ -22,13 +22,13 @@ stage() {
         read -r passed failed <<<"$(tr -cd '0-9 ' <<<"$line")"
     elif grep -aqE 'Test run with [0-9]+ tests?' "$log"; then
         passed=$(sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
-        failed=$(grep -acE '^[^ ]+ Test .* failed after' "$log" || true)
+        failed=$(grep -aE '^[^ ]+ Test .* failed after' "$log" | grep -vc 'Test run with' || true)
         passed=$((passed - failed))
     elif [ "$status" -eq 0 ]; then
         passed=1
     fi
-    # A stage that fails has at least one failure, whatever its summary says.
-    [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+    # A stage that fails has at least one failure, whatever its summary says; so has one that ran no test.
+    [ "$status" -eq 0 ] && [ "$passed" -gt 0 ] || [ "$failed" -gt 0 ] || failed=1
     if [ "$status" -eq 0 ] && [ "$failed" -gt 0 ]; then
         status=1
     fi
