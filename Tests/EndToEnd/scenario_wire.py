@@ -140,18 +140,16 @@ async def what_is_too_large_is_refused():
 
 
 @test
-async def a_head_that_never_ends_is_timed_out():
+async def requests_that_never_end_are_timed_out():
     async with Node() as node:
         async def slow(data):
             async with http1.Connection(node) as connection:
                 await connection.send(data)
-                answer = await connection.rest(70)
-                assert answer == b"" or answer.startswith(b"HTTP/1.1 408 "), answer[:60]
-                return answer
+                return await connection.rest(70)
 
         half = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{node.port}\r\nX-".encode()
         body = http1.encode("POST", "/v1/campaigns", node, body=b'{"name":"abc"}')[:-3]
-        answers = await asyncio.gather(slow(half), slow(body), slow(b""))
+        answers = await asyncio.gather(slow(half), slow(body))
         assert answers[0].startswith(b"HTTP/1.1 408 "), answers[0]
         assert answers[1].startswith(b"HTTP/1.1 408 "), answers[1]
 
