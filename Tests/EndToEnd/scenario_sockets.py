@@ -299,14 +299,22 @@ async def the_subprotocol_is_negotiated():
 async def closed_connections_leave_no_trace():
     async with Node() as node:
         campaign = await client.campaign(node)
-        for _ in range(10):
-            async with client.websocket(node) as socket:
-                await socket.subscribe(campaign["id"])
+
+        async def gauges():
+            text = (await http1.request(node, "GET", "/metrics")).body.decode()
+            lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+            return [
+                sum(float(value) for name, value in lines if name.split("{")[0] == wanted)
+                for wanted in ("tumulte_websockets", "tumulte_subscriptions")
+            ]
+
+        for _ in range(5):
+            async with client.websocket(node) as one, client.websocket(node) as two:
+                await one.subscribe(campaign["id"])
+                await two.subscribe(campaign["id"])
+                assert await gauges() == [2, 2], await gauges()
 
         async def gone():
-            reply = await http1.request(node, "GET", "/metrics")
-            lines = [line for line in reply.body.decode().splitlines() if not line.startswith("#")]
-            values = [float(line.rsplit(" ", 1)[1]) for line in lines if "websocket" in line.lower() and "open" in line.lower()]
-            return not values or max(values) == 0
+            return await gauges() == [0, 0]
 
-        await until(gone, 10, "the gauge of open WebSockets to fall to 0")
+        await until(gone, 10, "the gauges of open WebSockets and subscriptions to fall to 0")
