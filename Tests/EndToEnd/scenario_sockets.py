@@ -308,13 +308,15 @@ async def closed_connections_leave_no_trace():
                 for wanted in ("tumulte_websockets", "tumulte_subscriptions")
             ]
 
+        async def reach(values):
+            async def reached():
+                return await gauges() == values
+
+            await until(reached, 10, f"the gauges of open WebSockets and subscriptions to be {values}")
+
         for _ in range(5):
             async with client.websocket(node) as one, client.websocket(node) as two:
                 await one.subscribe(campaign["id"])
                 await two.subscribe(campaign["id"])
-                assert await gauges() == [2, 2], await gauges()
-
-        async def gone():
-            return await gauges() == [0, 0]
-
-        await until(gone, 10, "the gauges of open WebSockets and subscriptions to fall to 0")
+                await reach([2, 2])
+        await reach([0, 0])
