@@ -55,7 +55,7 @@ class Limit:
 
 
 def one_loop():
-    return Node(wrapper=["taskset", "-c", "0"], TUMULTE_LOOPS=1, TUMULTE_LOG="warning")
+    return Node(wrapper=["taskset", "-c", "0"], TUMULTE_LOOPS=1, TUMULTE_LOG="warn")
 
 
 async def load(*command):

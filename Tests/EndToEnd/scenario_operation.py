@@ -36,13 +36,13 @@ async def a_wrong_configuration_stops_the_start_with_one_line():
         ({"TUMULTE_LOOPS": "many"}, "TUMULTE_LOOPS"),
         ({"TUMULTE_LOG": "loud"}, "TUMULTE_LOG"),
         ({"TUMULTE_LOG_FORMAT": "xml"}, "TUMULTE_LOG_FORMAT"),
-        ({"TUMULTE_WEIGHT": "-1"}, "TUMULTE_WEIGHT"),
         ({"TUMULTE_TOKEN_SECRET": "x", "TUMULTE_TOKEN_SECRET_FILE": "/nowhere"}, "TUMULTE_TOKEN_SECRET"),
         ({"TUMULTE_TOKEN_SECRET_FILE": "/nowhere"}, "TUMULTE_TOKEN_SECRET_FILE"),
         ({"TUMULTE_ORIGINS": "studio"}, "TUMULTE_ORIGINS"),
         ({"REDIS_URL": "redis://127.0.0.1:1"}, "DATABASE_URL|REDIS_URL"),
     ]:
-        status, _, err = await command("node", **({"TUMULTE_HTTP": f"127.0.0.1:{nodes.free_port()}"} | variables))
+        good = {"TUMULTE_HTTP": f"127.0.0.1:{nodes.free_port()}", "TUMULTE_DATA": "/nowhere/data"}
+        status, _, err = await command("node", **(good | variables))
         lines = [line for line in err.splitlines() if line.strip()]
         assert status == 78, (variables, status, err)
         assert len(lines) == 1 and re.search(named, lines[0]), (variables, err)
