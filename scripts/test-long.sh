@@ -30,6 +30,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'crowd of 10000' crowd && record crowd 'crowd of 10000' || true
     stage 'stalled client' python Tests/EndToEnd/stall.py && record stall 'stalled client' || true
     stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
+    stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
 fi
 
 stage 'fuzz, 600 s each' scripts/fuzz.sh 600 && record fuzz 'fuzz, 600 s each' || true
