@@ -132,8 +132,8 @@ class FakeNode:
         now = time.time() + self.clock_ahead
         self.seq += 1
         poll = {"id": uuid7(), "campaignId": campaign, "question": question, "options": list(options), "type": kind,
-                "durationSeconds": seconds, "status": "RUNNING", "startedAt": stamp(now), "endsAt": stamp(now + seconds),
-                "endedAt": None, "totalVotes": 0, "votes": [0] * len(options), "percentages": [0] * len(options),
+                "durationSeconds": seconds, "status": "RUNNING", "startedAt": stamp(now),
+                "endsAt": stamp(now + seconds), "endedAt": None, "totalVotes": 0, "votes": [0] * len(options), "percentages": [0] * len(options),
                 "winners": [], "channels": [], "epoch": self.epoch, "seq": self.seq}
         self.campaigns[campaign]["polls"].insert(0, poll)
         self.campaigns[campaign]["runningPoll"] = poll["id"]
