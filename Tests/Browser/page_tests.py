@@ -92,8 +92,8 @@ async def a_poll_is_launched_watched_and_cancelled(scene):
     await votes_are(page, [1, 2, 0])
     equal(await page.text("#total"), "3 votes")
     await page.until("document.querySelectorAll('#channels-body tr').length === 2")
-    equal(await page.eval("[...document.querySelectorAll('#channels-body tr:last-child td')].map((d) => d.textContent)"),
-          ["1", "1", "0", "2"])
+    last = "[...document.querySelectorAll('#channels-body tr:last-child td')].map((one) => one.textContent)"
+    equal(await page.eval(last), ["1", "1", "0", "2"])
 
     await page.click("#cancel")
     await page.until("document.querySelector('#live-status').textContent === 'Cancelled'")
