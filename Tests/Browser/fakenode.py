@@ -351,7 +351,7 @@ class FakeNode:
                                          "details": [{"field": "poll", "message": campaign["runningPoll"]}]})
             if len(ask["question"]) > 45:
                 return reply(400, error={"code": "bad_request", "message": "The question is too long.", "details": [
-                    {"field": "question", "message": "1 to 45 characters"}]})
+                    {"field": "question", "message": "must be 1 to 45 characters"}]})
             poll = self.launch(parts[2], ask["question"], ask["options"], ask["durationSeconds"], ask["type"])
             return reply(201, poll)
         if parts[5] == "votes":

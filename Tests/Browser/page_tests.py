@@ -191,6 +191,7 @@ async def what_the_server_refuses_stands_where_it_belongs(scene):
     await page.click("#launch-submit")
     await page.until("document.querySelector('#question-error').textContent "
                      "|| document.querySelector('#launch .form-error').textContent")
+    true((await page.text("#question-error")).startswith("This must be"), "the server's words, at their field")
     await scene.server.launch(campaign)
     await fill("Another?", 60)
     await page.click("#launch-submit")
