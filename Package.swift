@@ -41,6 +41,8 @@ let fuzzers: [Target] =
         .systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"),
         fuzzer("JSONCodec", ["Protocol"]),
         fuzzer("BinaryCodec", ["Protocol"]),
+        fuzzer("HTTP", ["Web"]),
+        fuzzer("WebSocket", ["Web"]),
     ]
 
 let package = Package(
