@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import struct
 
 import client
@@ -198,7 +199,7 @@ async def requests_that_could_smuggle_another_are_refused():
             async with http1.Connection(node) as connection:
                 await connection.send(request + SMUGGLED)
                 answer = await connection.rest(15)
-                assert answer.count(b"HTTP/1.1 ") <= 1, (name, answer[:400])
+                assert len(re.findall(rb"HTTP/1\.1 \d", answer)) <= 1, (name, answer[:400])
                 if answer:
                     status = int(answer.split(b" ")[1])
                     assert 400 <= status < 600 and status != 500, (name, status)

@@ -91,11 +91,28 @@ extension Edge {
         case .failure(let miss): return missed(connection, miss)
         }
         connection.exchange?.route = route
+        guard hasFittingType(request) else { return refuseType(connection) }
         do {
             try dispatch(connection, request, route)
         } catch {
             fail(connection, error)
         }
+    }
+
+    /// Bodies are JSON. A browser sends that type across origins only after it has asked, so a foreign page cannot
+    /// make it send one unasked.
+    private func hasFittingType(_ request: HTTPRequest) -> Bool {
+        guard request.method == .post || request.method == .patch, request.path.hasPrefix("/v1/") else { return true }
+        let type = request.header("content-type") ?? ""
+        let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
+        return essence == "application/json"
+    }
+
+    private func refuseType(_ connection: Connection) {
+        let error = ClientError(.badRequest, "the body must be application/json")
+        respond(
+            connection, status: 415,
+            json: ReplyDocuments.errorEnvelope(error, requestID: connection.exchange?.requestID ?? ""))
     }
 
     private func missed(_ connection: Connection, _ miss: RouteMiss) {

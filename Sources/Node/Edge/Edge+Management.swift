@@ -30,28 +30,27 @@ extension Edge {
         switch route {
         case .createCampaign:
             try principal.requireCreation()
-            let body = try jsonBody(request)
+            let body = request.body
             let draft = try CampaignDraft(body: body.span)
             create(connection, principal, draft, mark)
         case .readCampaign(let campaign): manage(connection, campaign, .readCampaign, nil)
         case .updateCampaign(let campaign):
-            let body = try jsonBody(request)
+            let body = request.body
             let patch = try CampaignPatch(body: body.span)
             manage(connection, campaign, .update(principal, patch), nil)
         case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
         case .launchPoll(let campaign):
             try limitLaunches(principal)
-            let body = try jsonBody(request)
+            let body = request.body
             let draft = try Protocol.PollDraft(body: body.span)
             manage(connection, campaign, .launch(principal, draft), mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
         case .readPoll(let campaign, let poll): manage(connection, campaign, .readPoll(poll), nil)
         case .cancelPoll(let campaign, let poll):
-            try requireJSONType(request)
             manage(connection, campaign, .cancel(principal, poll), mark)
         case .signal(let campaign):
-            let body = try jsonBody(request)
+            let body = request.body
             let draft = try SignalDraft(body: body.span)
             manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
         case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
@@ -101,17 +100,6 @@ extension Edge {
 
     // MARK: - Parts of a request
 
-    func requireJSONType(_ request: HTTPRequest) throws(ClientError) {
-        let type = request.header("content-type") ?? ""
-        let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
-        guard essence == "application/json" else { throw ClientError(.badRequest, ContentTypeFault.message) }
-    }
-
-    private func jsonBody(_ request: HTTPRequest) throws(ClientError) -> [UInt8] {
-        try requireJSONType(request)
-        return request.body
-    }
-
     private func historyLimit(_ request: HTTPRequest) throws(ClientError) -> Int {
         guard let text = HTTPQuery(request.query)?["limit"] else { return 20 }
         guard let limit = Int(text), (1...100).contains(limit) else {
@@ -147,11 +135,6 @@ extension Edge {
         guard principal.role != .service else { return }
         try context.launchLimiter.admit(principal.subject, at: context.clock.monotonic().nanoseconds)
     }
-}
-
-/// The one fault that answers 415: the code is `bad_request`, the status says more.
-enum ContentTypeFault {
-    static let message = "the body must be application/json"
 }
 
 extension Substring {

@@ -9,7 +9,6 @@ extension Edge {
         _ connection: Connection, _ request: HTTPRequest, _ campaign: CampaignID, _ poll: PollID
     ) throws(ClientError) {
         let principal = try principal(of: request)
-        try requireJSONType(request)
         let drafts = try VotesDraft(body: request.body.span)
         let key = try idempotencyKey(request)
         switch drafts {

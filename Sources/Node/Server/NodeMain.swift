@@ -39,8 +39,6 @@ public enum NodeMain {
                 ("version", .string(Version.current)),
                 ("mode", .string(configuration.tokenSecret == nil ? "open" : "tokens")),
             ])
-        print("Tumulte is ready: open http://\(address)/")
-        fflushStandardOutput()
         await signals.first()
         signals.exitAtNext()
         await node.stop()
@@ -55,8 +53,6 @@ public enum NodeMain {
         }
         return true
     }
-
-    private static func fflushStandardOutput() { _ = fflush(nil) }
 }
 
 /// SIGTERM and SIGINT, watched on a loop of their own so that they are heard however busy the node is.
