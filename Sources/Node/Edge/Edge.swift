@@ -72,7 +72,7 @@ actor Edge {
         }
         ticker.schedule(afterNanoseconds: 1_000_000_000, repeatingNanoseconds: 1_000_000_000)
         self.ticker = ticker
-        pump = Task { await self.run() }
+        pump = Task(executorPreference: loop) { await self.run() }
     }
 
     /// Closes every connection and ends the pump.

@@ -66,7 +66,7 @@ actor Shard {
     /// Starts the pump; call once.
     func start() {
         timer = LoopTimer(on: loop) { [inbox] in inbox.post(.tick) }
-        pump = Task { await self.run() }
+        pump = Task(executorPreference: loop) { await self.run() }
     }
 
     /// Ends the pump once everything that was posted is handled, and every verification with it.
