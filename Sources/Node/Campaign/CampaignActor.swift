@@ -42,6 +42,8 @@ import Protocol
     /// Edges with subscribers, by index.
     private var subscribedEdges: [UInt16] = []
     private var outgoing: [[EdgeMessage]]
+    /// Votes of this turn whose answers wait for nothing, by edge.
+    private var settledVotes: [[VoteReply]]
     private var snapshots: SnapshotPolicy
     /// Who waits for a comparison with the journal.
     private var verifications: [ReplyTicket] = []
@@ -57,6 +59,7 @@ import Protocol
         position = Position(epoch: epoch, seq: 0)
         ring = EventRing(startingAt: position)
         outgoing = Array(repeating: [], count: context.edges.count)
+        settledVotes = Array(repeating: [], count: context.edges.count)
         snapshots = SnapshotPolicy(
             snapshotBytes: snapshotBytes, journalBytes: journalBytes, now: context.clock.monotonic().nanoseconds)
     }
@@ -65,7 +68,7 @@ import Protocol
 
     /// Applies a batch in order; answers that depend on nothing uncommitted leave at the end of the call.
     func handle(_ commands: [Command]) -> Turn {
-        for command in commands { handle(command) }
+        for index in commands.indices { handle(commands[index]) }
         return endTurn()
     }
 
@@ -95,7 +98,7 @@ import Protocol
                 at: command.receivedAt, into: &records)
             context.metrics.votes(status).increment()
             if records.byteCount != bytesBefore { openGeneration { $0.noteVote() } }
-            gate(.vote(command.ticket, status))
+            gateVote(VoteReply(ticket: command.ticket, status: status))
         } catch {
             if error.code == .pollClosed { context.metrics.lateVotes.increment() }
             context.metrics.votesRefused.increment()
@@ -297,26 +300,33 @@ import Protocol
     private func expireReplies() {
         let now = context.clock.monotonic().nanoseconds
         for index in pending.indices where pending[index].age(at: now) >= CampaignLimits.replyNanosecondsLimit {
-            let expired = pending[index].replies
+            let expired = pending[index]
             pending[index].replies = []
-            let error = ClientError(.timeout, "the journal did not confirm in time: the outcome is unknown")
-            for reply in expired { refuse(reply, error) }
+            pending[index].votes = []
+            refuseAll(expired, ClientError(.timeout, "the journal did not confirm in time: the outcome is unknown"))
         }
     }
 
     /// The slot is no longer ours: whatever waits gets an answer, nothing of it is shown.
     func abandon(_ error: ClientError) {
         for generation in pending {
-            for reply in generation.replies { refuse(reply, ClientError(.timeout, "the slot moved: outcome unknown")) }
+            refuseAll(generation, ClientError(.timeout, "the slot moved: the outcome is unknown"))
         }
         pending = []
         verifications.forEach { post(.reply($0, .failure(error)), to: $0.edge) }
         sendOutgoing()
     }
 
+    private func refuseAll(_ generation: Generation, _ error: ClientError) {
+        for reply in generation.replies { refuse(reply, error) }
+        for votes in generation.votes {
+            for vote in votes { post(.reply(vote.ticket, .failure(error)), to: vote.ticket.edge) }
+        }
+    }
+
     private func refuse(_ reply: GatedReply, _ error: ClientError) {
         switch reply {
-        case .vote(let ticket, _), .answer(let ticket, _): post(.reply(ticket, .failure(error)), to: ticket.edge)
+        case .answer(let ticket, _): post(.reply(ticket, .failure(error)), to: ticket.edge)
         case .join(let ticket, _, _): post(.joinFailed(ticket, id, error), to: ticket.edge)
         }
     }
@@ -344,6 +354,16 @@ import Protocol
         body(&pending[pending.count - 1])
     }
 
+    /// As `gate`, for the answers of the road of a vote: they wait in bulk, by edge, and leave in bulk.
+    private func gateVote(_ reply: VoteReply) {
+        let edge = Int(reply.ticket.edge)
+        guard !pending.isEmpty else {
+            settledVotes[edge].append(reply)
+            return
+        }
+        pending[pending.count - 1].append(reply, edge: edge, of: outgoing.count)
+    }
+
     /// Holds an answer back until everything that it may rest on is committed; at once where nothing is pending.
     private func gate(_ reply: GatedReply) {
         guard pending.isEmpty else {
@@ -355,8 +375,6 @@ import Protocol
 
     private func release(_ reply: GatedReply) {
         switch reply {
-        case .vote(let ticket, let status):
-            post(.reply(ticket, .vote(status, position)), to: ticket.edge)
         case .answer(let ticket, let answer):
             post(.reply(ticket, answer), to: ticket.edge)
         case .join(let ticket, let poll, let at):
@@ -440,6 +458,9 @@ import Protocol
             let monotonic = context.clock.monotonic().nanoseconds
             emitUpdate(tally, at: now, monotonic: monotonic)
         }
+        for (edge, votes) in generation.votes.enumerated() where !votes.isEmpty {
+            post(.votes(votes, position), to: UInt16(edge))
+        }
         for reply in generation.replies { release(reply) }
     }
 
@@ -482,6 +503,10 @@ import Protocol
     }
 
     private func sendOutgoing() {
+        for edge in settledVotes.indices where !settledVotes[edge].isEmpty {
+            post(.votes(settledVotes[edge], position), to: UInt16(edge))
+            settledVotes[edge] = []
+        }
         for edge in outgoing.indices where !outgoing[edge].isEmpty {
             context.edges[edge].deliver(&outgoing[edge])
         }

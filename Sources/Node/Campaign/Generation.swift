@@ -16,7 +16,6 @@ enum PendingStep: Sendable {
 
 /// What waits for a commit.
 enum GatedReply: Sendable {
-    case vote(ReplyTicket, VoteStatus)
     case answer(ReplyTicket, Reply)
     /// A new subscriber; the view was taken when it asked, at the committed position of that moment.
     indirect case join(ReplyTicket, PollView?, Position)
@@ -30,6 +29,8 @@ struct Generation: Sendable {
     var openedAt: UInt64
     var steps: [PendingStep] = []
     var replies: [GatedReply] = []
+    /// Answers to votes, by edge.
+    var votes: [[VoteReply]] = []
     /// The tally as of the seal, taken where an update may leave at the commit.
     var tally: TallyView?
 
@@ -37,6 +38,11 @@ struct Generation: Sendable {
 
     /// Nanoseconds since it was opened.
     func age(at now: UInt64) -> UInt64 { now &- openedAt }
+
+    mutating func append(_ reply: VoteReply, edge: Int, of edges: Int) {
+        if votes.isEmpty { votes = Array(repeating: [], count: edges) }
+        votes[edge].append(reply)
+    }
 
     mutating func noteVote() {
         if case .votes? = steps.last { return }

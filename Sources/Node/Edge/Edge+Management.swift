@@ -77,18 +77,28 @@ extension Edge {
         }
         let creation = CreationCommand(
             slot: slot, principal: principal, draft: draft, mark: mark, ticket: ticket(connection),
-            receivedAt: context.clock.now())
+            receivedAt: receivedAt)
         outboxes[context.loop(of: slot)].append(.create(creation))
         connection.outstanding += 1
     }
 
     /// Hands a command to the owner of its campaign at the end of this turn.
     func send(_ connection: Connection, _ campaign: CampaignID, _ body: CommandBody, request: RequestID? = nil) {
-        let command = Command(
-            campaign: campaign, ticket: ticket(connection, request), receivedAt: context.clock.now(), body: body)
-        outboxes[loop(of: campaign)].append(.command(command))
+        enqueue(Command(campaign: campaign, ticket: ticket(connection, request), receivedAt: receivedAt, body: body))
         connection.outstanding += 1
         if connection.outstanding >= EdgeBuffers.outstandingLimit { pauseReading(connection) }
+    }
+
+    /// Commands in a row for one campaign travel as one message.
+    func enqueue(_ command: Command) {
+        if let first = run.first, first.campaign != command.campaign { closeRun() }
+        run.append(command)
+    }
+
+    func closeRun() {
+        guard let first = run.first else { return }
+        outboxes[loop(of: first.campaign)].append(.commands(first.campaign, run))
+        run = []
     }
 
     func loop(of campaign: CampaignID) -> Int {

@@ -65,9 +65,7 @@ extension Edge {
         guard topic.isUnused, topics[topic.campaign] === topic else { return }
         topics[topic.campaign] = nil
         let ticket = ReplyTicket(edge: index, connection: .max, generation: 0, request: nil)
-        let command = Command(
-            campaign: topic.campaign, ticket: ticket, receivedAt: context.clock.now(), body: .leave)
-        outboxes[loop(of: topic.campaign)].append(.command(command))
+        enqueue(Command(campaign: topic.campaign, ticket: ticket, receivedAt: receivedAt, body: .leave))
     }
 
     // MARK: - Answers

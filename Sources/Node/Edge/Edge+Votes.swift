@@ -28,14 +28,13 @@ extension Edge {
         _ drafts: [Result<VoteDraft, ClientError>], _ principal: Principal, _ key: String?
     ) {
         guard !drafts.isEmpty else { return answerVotes(connection) }
-        let now = context.clock.now()
-        let loop = loop(of: campaign)
         for (index, draft) in drafts.enumerated() {
             do throws(ClientError) {
                 let vote = try vote(try draft.get(), poll, principal, key: key, item: index)
-                let command = Command(
-                    campaign: campaign, ticket: ticket(connection, item: index), receivedAt: now, body: .vote(vote))
-                outboxes[loop].append(.command(command))
+                enqueue(
+                    Command(
+                        campaign: campaign, ticket: ticket(connection, item: index), receivedAt: receivedAt,
+                        body: .vote(vote)))
                 connection.outstanding += 1
             } catch {
                 noteVote(connection, index, .failure(error))

@@ -36,6 +36,10 @@ actor Edge {
     // Commands of this turn, by the loop of their shard
     var outboxes: [[ShardMessage]]
     var lastRoute: (campaign: CampaignID, loop: Int)?
+    /// Commands in a row for one campaign, not in an outbox yet.
+    var run: [Command] = []
+    /// When the bytes at hand were read.
+    var receivedAt: Timestamp
 
     // Reused buffers
     var scratch: [UInt8] = []
@@ -55,6 +59,7 @@ actor Edge {
         self.inbox = inbox
         self.context = context
         outboxes = Array(repeating: [], count: context.shards.count)
+        receivedAt = context.clock.now()
         seconds = UInt32(truncatingIfNeeded: context.clock.monotonic().nanoseconds / 1_000_000_000)
         wheel = ConnectionWheel(now: seconds)
         date = HTTPDate.format(unixSeconds: context.clock.now().milliseconds / 1000)
@@ -96,6 +101,7 @@ actor Edge {
     private func deliver(_ message: EdgeMessage) {
         switch message {
         case .event(let event): eventArrived(event)
+        case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)
         case .joinFailed(let ticket, let campaign, let error): joinFailed(ticket, campaign, error)
@@ -104,6 +110,7 @@ actor Edge {
 
     /// The end of a loop's turn: commands leave in one batch per shard, bytes in one write per connection.
     func turnEnded() {
+        closeRun()
         for shard in outboxes.indices where !outboxes[shard].isEmpty {
             if !context.shards[shard].post(contentsOf: &outboxes[shard]) { refuseOverload(shard) }
         }
@@ -123,11 +130,17 @@ actor Edge {
         let error = ClientError(.overloaded, "too many commands are waiting", retryAfterMilliseconds: 1000)
         context.metrics.overloads.add(UInt64(refused.count))
         for message in refused {
-            guard case .command(let command) = message else { continue }
-            if case .subscribe = command.body {
-                joinFailed(command.ticket, command.campaign, error)
-            } else {
-                replyArrived(command.ticket, .failure(error))
+            switch message {
+            case .commands(_, let commands):
+                for command in commands {
+                    if case .subscribe = command.body {
+                        joinFailed(command.ticket, command.campaign, error)
+                    } else {
+                        replyArrived(command.ticket, .failure(error))
+                    }
+                }
+            case .create(let creation): replyArrived(creation.ticket, .failure(error))
+            case .rows, .snapshotStored, .opened, .verified, .tick, .snapshotWanted: break  // no edge sends these
             }
         }
     }
@@ -179,6 +192,7 @@ actor Edge {
     func received(_ token: Int, _ bytes: UnsafeMutableRawBufferPointer) {
         guard let connection = connections[token] else { return }
         connection.lastHeard = seconds
+        receivedAt = context.clock.now()
         switch connection.phase {
         case .http: unsafe receivedHTTP(connection, bytes)
         case .webSocket: unsafe receivedWebSocket(connection, bytes)
@@ -226,7 +240,7 @@ actor Edge {
         finishIfDrained(connection)
     }
 
-    private func releaseTail(_ connection: Connection) {
+    func releaseTail(_ connection: Connection) {
         var buffer: [UInt8] = []
         swap(&buffer, &connection.tail)
         // An idle connection owns no buffer; a few are kept for the next turn.
