@@ -10,6 +10,7 @@ extension CampaignActor {
 
     /// Applies decided events and notes them for the journal and for the subscribers.
     func record(_ events: [CampaignEvent]) {
+        if !events.isEmpty { holdView() }
         for event in events {
             state.evolve(event)
             records.append(event, campaign: id)
@@ -48,16 +49,14 @@ extension CampaignActor {
         release(reply)
     }
 
-    func release(_ reply: GatedReply) {
-        switch reply {
-        case .answer(let ticket, let answer):
-            post(.reply(ticket, answer), to: ticket.edge)
-        case .join(let ticket, let poll, let at):
-            // Events that left since the view was taken follow it, so that nothing is missed in between.
-            let missed = ring.events(after: at, current: position) ?? []
-            let subscribed = Subscribed(campaign: id, position: at, recovered: false, poll: poll)
-            join(ticket, Joined(subscribed: subscribed, missed: missed))
-        }
+    private func release(_ reply: GatedReply) { post(.reply(reply.ticket, reply.reply), to: reply.ticket.edge) }
+
+    /// What may be seen now: the state itself, or what was kept of it before effects that are not committed yet.
+    var visible: CommittedView { heldView ?? CommittedView(of: state, position: position) }
+
+    /// Keeps what may be seen, before the first effect of a quiet campaign is applied.
+    func holdView() {
+        if pending.isEmpty, heldView == nil { heldView = CommittedView(of: state, position: position) }
     }
 
     /// Takes the open records for the row `lsn`. What waits for them is released by `committed`.
@@ -67,9 +66,7 @@ extension CampaignActor {
         let bytes = records.take()
         let now = context.clock.monotonic().nanoseconds
         pending[pending.count - 1].lsn = lsn
-        if votes > 0, conflator.mayLeave(at: now) {
-            pending[pending.count - 1].tally = state.tally
-        }
+        pending[pending.count - 1].view = CommittedView(of: state, position: position)
         snapshots.journaled(bytes: bytes.count, now: now)
         return (bytes, votes, captureIfWanted(at: now))
     }
@@ -102,8 +99,10 @@ extension CampaignActor {
         let now = context.clock.now()
         while let first = pending.first, let sealed = first.lsn, sealed <= lsn {
             pending.removeFirst()
+            heldView = first.view
             release(first, at: now)
         }
+        if pending.isEmpty { heldView = nil }
         return endTurn()
     }
 
@@ -129,10 +128,7 @@ extension CampaignActor {
                 emit(.campaignDeleted(id), at: now)
             }
         }
-        if let tally = generation.tally, conflator.isOwed {
-            let monotonic = context.clock.monotonic().nanoseconds
-            emitUpdate(tally, at: now, monotonic: monotonic)
-        }
+        sendOwedUpdate(at: context.clock.monotonic().nanoseconds)
         for (edge, votes) in generation.votes.enumerated() where !votes.isEmpty {
             post(.votes(votes, position), to: UInt16(edge))
         }
@@ -158,6 +154,7 @@ extension CampaignActor {
             refuseAll(generation, ClientError(.timeout, "the slot moved: the outcome is unknown"))
         }
         pending = []
+        heldView = nil
         verifications.forEach { post(.reply($0, .failure(error)), to: $0.edge) }
         sendOutgoing()
     }
@@ -169,10 +166,7 @@ extension CampaignActor {
         }
     }
 
-    func refuse(_ reply: GatedReply, _ error: ClientError) {
-        switch reply {
-        case .answer(let ticket, _): post(.reply(ticket, .failure(error)), to: ticket.edge)
-        case .join(let ticket, _, _): post(.joinFailed(ticket, id, error), to: ticket.edge)
-        }
+    private func refuse(_ reply: GatedReply, _ error: ClientError) {
+        post(.reply(reply.ticket, .failure(error)), to: reply.ticket.edge)
     }
 }

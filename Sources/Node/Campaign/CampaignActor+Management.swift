@@ -10,11 +10,11 @@ extension CampaignActor {
         applyDue(at: origin.receivedAt)
         do {
             if let mark, let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
-                gate(.answer(origin.ticket, .document(status: Int(first.status), json: first.bytes)))
+                gate(GatedReply(ticket: origin.ticket, reply: .document(status: Int(first.status), json: first.bytes)))
                 return
             }
         } catch {
-            gate(.answer(origin.ticket, .failure(error)))
+            gate(GatedReply(ticket: origin.ticket, reply: .failure(error)))
             return
         }
         let reply: Reply
@@ -26,7 +26,7 @@ extension CampaignActor {
         if let mark, case .document(let status, let json) = reply {
             remember(mark, status, json, at: origin.receivedAt)
         }
-        gate(.answer(origin.ticket, reply))
+        gate(GatedReply(ticket: origin.ticket, reply: reply))
     }
 
     /// Journals the first final reply to an Idempotency-Key in the row of its effect.
@@ -58,7 +58,7 @@ extension CampaignActor {
             try principal.requireManagement(ofOwner: state.ownerId)
             let poll = PollID(UUIDv7(at: now, random: context.random.next128()))
             let secret = context.random.next128()
-            let checked = try Domain.PollDraft(
+            let checked = try NewPoll(
                 question: draft.question, options: draft.options, durationSeconds: draft.durationSeconds,
                 type: draft.type)
             let voterKey = Hash128(
@@ -70,19 +70,55 @@ extension CampaignActor {
             try principal.requireManagement(ofOwner: state.ownerId)
             record(try state.decide(.cancel(poll), at: now))
             return try pollDocument(poll, status: 200)
-        case .readCampaign:
-            try requireAlive()
-            return .document(status: 200, json: ReplyDocuments.campaign(state.view))
-        case .readPolls(let limit):
-            try requireAlive()
-            return .document(
-                status: 200, json: ReplyDocuments.polls(state.history(limit: limit, position: position)))
-        case .readPoll(let poll):
-            try requireAlive()
-            return try pollDocument(poll, status: 200)
-        case .signal:
-            preconditionFailure("signals do not pass through the journal")
+        case .readCampaign, .readPolls, .readPoll, .signal:
+            preconditionFailure("reads and signals do not pass through the journal")
         }
+    }
+
+    // MARK: - Reads
+
+    /// Answers from what is committed, at once, also while the journal is away.
+    func read(_ command: ManagementCommand, _ ticket: ReplyTicket) {
+        let view = visible
+        guard !view.isDeleted else {
+            return post(.reply(ticket, .failure(ClientError(.notFound, "no such campaign"))), to: ticket.edge)
+        }
+        switch command {
+        case .readCampaign: answer(ticket, ReplyDocuments.campaign(view.campaign))
+        case .readPolls(let limit): answer(ticket, ReplyDocuments.polls(committedPolls(view, limit: limit)))
+        case .readPoll(let poll):
+            guard let found = committedPoll(poll, view) else {
+                let error = ClientError(.notFound, "no such poll in this campaign")
+                return post(.reply(ticket, .failure(error)), to: ticket.edge)
+            }
+            answer(ticket, ReplyDocuments.poll(found))
+        case .create, .update, .delete, .launch, .cancel, .signal: preconditionFailure("not a read: \(command)")
+        }
+    }
+
+    private func answer(_ ticket: ReplyTicket, _ json: [UInt8]) {
+        post(.reply(ticket, .document(status: 200, json: json)), to: ticket.edge)
+    }
+
+    private func committedPoll(_ poll: PollID, _ view: CommittedView) -> PollView? {
+        if let latest = view.poll(at: position), latest.tally.id == poll { return latest }
+        // Every other poll ended long ago, unless it is one that only uncommitted effects know of.
+        guard let found = state.pollView(poll, position: position), !isUncommitted(found, view) else { return nil }
+        return found
+    }
+
+    private func committedPolls(_ view: CommittedView, limit: Int) -> [PollView] {
+        guard heldView != nil else { return state.history(limit: limit, position: position) }
+        var polls = state.history(limit: limit + 1, position: position).filter {
+            $0.tally.id != view.poll?.tally.id && !isUncommitted($0, view)
+        }
+        if let latest = view.poll(at: position) { polls.insert(latest, at: 0) }
+        return Array(polls.prefix(limit))
+    }
+
+    /// Ids of polls ascend with their launch: what is newer than the newest committed poll is not committed.
+    private func isUncommitted(_ poll: PollView, _ view: CommittedView) -> Bool {
+        heldView != nil && (view.poll.map { poll.startedAt > $0.startedAt } ?? true)
     }
 
     func requireAlive() throws(ClientError) {
@@ -104,7 +140,7 @@ extension CampaignActor {
         openGeneration { _ in }
         let json = ReplyDocuments.campaign(state.view)
         if let mark { remember(mark, 201, json, at: state.createdAt) }
-        gate(.answer(ticket, .document(status: 201, json: json)))
+        gate(GatedReply(ticket: ticket, reply: .document(status: 201, json: json)))
         return endTurn()
     }
 
@@ -113,9 +149,9 @@ extension CampaignActor {
         do {
             let first = try state.remembered(key: mark.key, body: mark.body, at: now)
             let json = first?.bytes ?? ReplyDocuments.campaign(state.view)
-            gate(.answer(ticket, .document(status: 201, json: json)))
+            gate(GatedReply(ticket: ticket, reply: .document(status: 201, json: json)))
         } catch {
-            gate(.answer(ticket, .failure(error)))
+            gate(GatedReply(ticket: ticket, reply: .failure(error)))
         }
         return endTurn()
     }

@@ -19,7 +19,7 @@ extension CampaignActor {
                 return
             }
         } catch {
-            gate(.answer(origin.ticket, .failure(error)))
+            gate(GatedReply(ticket: origin.ticket, reply: .failure(error)))
             return
         }
         emit(.signal(name: name, data: data), at: origin.receivedAt)
@@ -31,26 +31,29 @@ extension CampaignActor {
         name: String, data: [UInt8], mark: IdempotencyMark, _ origin: Command
     ) throws(ClientError) {
         if let first = try state.remembered(key: mark.key, body: mark.body, at: origin.receivedAt) {
-            gate(.answer(origin.ticket, .document(status: Int(first.status), json: first.bytes)))
+            gate(GatedReply(ticket: origin.ticket, reply: .document(status: Int(first.status), json: first.bytes)))
             return
         }
         emit(.signal(name: name, data: data), at: origin.receivedAt)
         let json = ReplyDocuments.position(position)
         remember(mark, 202, json, at: origin.receivedAt)
-        gate(.answer(origin.ticket, .document(status: 202, json: json)))
+        gate(GatedReply(ticket: origin.ticket, reply: .document(status: 202, json: json)))
     }
 
+    /// Answered at once, from what is committed: a subscriber waits for no flush.
     func subscribe(_ after: Position?, _ ticket: ReplyTicket) {
-        guard !state.isDeleted else {
+        let view = visible
+        guard !view.isDeleted else {
             post(.joinFailed(ticket, id, ClientError(.notFound, "no such campaign")), to: ticket.edge)
             return
         }
         if let after, let missed = ring.events(after: after, current: position) {
             let subscribed = Subscribed(campaign: id, position: after, recovered: true, poll: nil)
-            join(ticket, Joined(subscribed: subscribed, missed: missed))
-            return
+            return join(ticket, Joined(subscribed: subscribed, missed: missed))
         }
-        gate(.join(ticket, state.latestPoll(position: position), position))
+        let subscribed = Subscribed(
+            campaign: id, position: position, recovered: false, poll: view.poll(at: position))
+        join(ticket, Joined(subscribed: subscribed, missed: []))
     }
 
     func join(_ ticket: ReplyTicket, _ joined: Joined) {
@@ -60,11 +63,14 @@ extension CampaignActor {
 
     // MARK: - Emission
 
-    func emitUpdate(_ tally: TallyView, at now: Timestamp, monotonic: UInt64) {
+    /// Sends the committed tally where an update is owed and may leave.
+    func sendOwedUpdate(at monotonic: UInt64) {
+        guard conflator.isOwed, conflator.mayLeave(at: monotonic), let poll = visible.poll, poll.status == .running
+        else { return }
         conflator.updateSent(at: monotonic)
         // An update stands at the newest batch that it shows, unless another event has that place or a later one.
         if lastEmitted == position { position.seq += 1 }
-        let event = SharedEvent(ServerEvent(campaign: id, position: position, at: now, body: .pollUpdate(tally)))
+        let event = SharedEvent(ServerEvent(campaign: id, position: position, at: context.clock.now(), body: .pollUpdate(poll.tally)))
         broadcast(event)
     }
 

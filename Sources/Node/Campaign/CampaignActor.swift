@@ -45,6 +45,8 @@ import Protocol
     /// Votes of this turn whose answers wait for nothing, by edge.
     var settledVotes: [[VoteReply]]
     var snapshots: SnapshotPolicy
+    /// What may be seen while effects wait for their commit; `nil` where the state itself may be.
+    var heldView: CommittedView?
     /// Who waits for a comparison with the journal.
     var verifications: [ReplyTicket] = []
 
@@ -79,6 +81,9 @@ import Protocol
         case .leave: subscribedEdges.removeAll { $0 == command.ticket.edge }
         case .manage(.signal(let principal, let name, let data), let mark):
             signal(principal, name: name, data: data, command, mark)
+        case .manage(.readCampaign, _): read(.readCampaign, command.ticket)
+        case .manage(.readPolls(let limit), _): read(.readPolls(limit: limit), command.ticket)
+        case .manage(.readPoll(let poll), _): read(.readPoll(poll), command.ticket)
         case .manage(let management, let mark): manage(management, mark, command)
         case .verify: verifications.append(command.ticket)
         }
@@ -92,6 +97,7 @@ import Protocol
             mark = vote.key.map { VoterHash.mark($0, key: key) }
         }
         let bytesBefore = records.byteCount
+        holdView()
         do throws(ClientError) {
             let status = try state.castVote(
                 poll: vote.poll, option: vote.option, voter: voter, key: mark, channel: vote.channel,
@@ -102,7 +108,7 @@ import Protocol
         } catch {
             if error.code == .pollClosed { context.metrics.lateVotes.increment() }
             context.metrics.votesRefused.increment()
-            gate(.answer(command.ticket, .failure(error)))
+            gate(GatedReply(ticket: command.ticket, reply: .failure(error)))
         }
     }
 
@@ -134,9 +140,7 @@ import Protocol
     /// Sends what the turn produced, one batch per edge.
     func endTurn() -> Turn {
         let monotonic = context.clock.monotonic().nanoseconds
-        if pending.isEmpty, conflator.isOwed, conflator.mayLeave(at: monotonic), let tally = state.tally {
-            emitUpdate(tally, at: context.clock.now(), monotonic: monotonic)
-        }
+        sendOwedUpdate(at: monotonic)
         sendOutgoing()
         let isDirty = pending.last.map { $0.lsn == nil } ?? false
         return Turn(

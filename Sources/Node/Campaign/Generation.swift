@@ -14,11 +14,10 @@ enum PendingStep: Sendable {
     case deleted
 }
 
-/// What waits for a commit.
-enum GatedReply: Sendable {
-    case answer(ReplyTicket, Reply)
-    /// A new subscriber; the view was taken when it asked, at the committed position of that moment.
-    indirect case join(ReplyTicket, PollView?, Position)
+/// An answer that waits for a commit.
+struct GatedReply: Sendable {
+    let ticket: ReplyTicket
+    let reply: Reply
 }
 
 /// Everything of one campaign that hangs on one journal row.
@@ -31,8 +30,8 @@ struct Generation: Sendable {
     var replies: [GatedReply] = []
     /// Answers to votes, by edge.
     var votes: [[VoteReply]] = []
-    /// The tally as of the seal, taken where an update may leave at the commit.
-    var tally: TallyView?
+    /// What may be seen once this row is committed; taken at the seal.
+    var view: CommittedView?
 
     init(openedAt: UInt64) { self.openedAt = openedAt }
 

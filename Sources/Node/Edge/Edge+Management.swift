@@ -42,7 +42,7 @@ extension Edge {
         case .launchPoll(let campaign):
             try limitLaunches(principal)
             let body = request.body
-            let draft = try Protocol.PollDraft(body: body.span)
+            let draft = try PollDraft(body: body.span)
             manage(connection, campaign, .launch(principal, draft), mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)

@@ -38,7 +38,7 @@ enum ManagementCommand: Sendable {
     case create(Principal, CampaignDraft)
     case update(Principal, CampaignPatch)
     case delete(Principal)
-    case launch(Principal, Protocol.PollDraft)
+    case launch(Principal, PollDraft)
     case cancel(Principal, PollID)
     case signal(Principal, name: String, data: [UInt8])
     case readCampaign

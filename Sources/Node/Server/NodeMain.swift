@@ -18,8 +18,8 @@ public enum NodeMain {
     public static func run(_ configuration: NodeConfiguration) async -> Int32 {
         let clock = SystemClock()
         let log = Log(level: configuration.logLevel, format: configuration.logFormat, clock: clock)
-        guard createFolder(configuration.dataFolder) else {
-            log.error("node.failed", [("reason", .string("the folder \(configuration.dataFolder) cannot be made"))])
+        if let reason = DataFolder.create(configuration.dataFolder) {
+            log.error("node.failed", [("reason", .string(reason))])
             return 1
         }
         let node: NodeServer
@@ -43,15 +43,6 @@ public enum NodeMain {
         signals.exitAtNext()
         await node.stop()
         return 0
-    }
-
-    private static func createFolder(_ path: String) -> Bool {
-        var built = path.hasPrefix("/") ? "/" : ""
-        for part in path.split(separator: "/") {
-            built += (built.isEmpty || built == "/" ? "" : "/") + part
-            if unsafe mkdir(built, 0o700) != 0, errno != EEXIST { return false }
-        }
-        return true
     }
 }
 
