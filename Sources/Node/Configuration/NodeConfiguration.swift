@@ -79,6 +79,19 @@ public struct NodeConfiguration: Sendable {
         return configuration
     }
 
+    /// The values in force, by variable; of secrets only whether they are set.
+    var summary: [(String, String)] {
+        [
+            ("TUMULTE_HTTP", http.description), ("TUMULTE_NODE_NAME", nodeName), ("TUMULTE_DATA", dataFolder),
+            ("TUMULTE_TOKEN_SECRET", tokenSecret == nil ? "not set: open mode" : "set"),
+            ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
+            ("TUMULTE_ORIGINS", origins.isEmpty ? "none" : origins.joined(separator: ",")),
+            ("TUMULTE_LOOPS", String(loopCount)), ("TUMULTE_MAX_CONNECTIONS", String(connectionLimit)),
+            ("TUMULTE_VOTER_RETENTION_DAYS", String(voterRetentionDays)), ("TUMULTE_LOG", logLevel.name),
+            ("TUMULTE_LOG_FORMAT", logFormat.rawValue),
+        ]
+    }
+
     private static func isNodeName(_ name: String) -> Bool {
         (1...128).contains(name.utf8.count) && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
     }

@@ -1,3 +1,5 @@
+// The program: everything it does is in `Node`.
+
 internal import Node
 internal import Platform
 
@@ -10,15 +12,7 @@ internal import Platform
 @main
 struct Main {
     static func main() async {
-        let configuration: NodeConfiguration
-        do {
-            configuration = try NodeConfiguration.load(
-                environment: ProcessFacts.environment, cores: ProcessFacts.cores, hostName: ProcessFacts.hostName,
-                isTerminal: ProcessFacts.isTerminal, readFile: ProcessFacts.readFile)
-        } catch {
-            print("\(error)")
-            exit(78)
-        }
-        exit(await NodeMain.run(configuration))
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        exit(await CommandLineTool.run(arguments, environment: ProcessFacts.environment))
     }
 }
