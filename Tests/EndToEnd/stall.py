@@ -41,7 +41,10 @@ class Sleeper:
 
     async def open(self, campaigns):
         loop = asyncio.get_running_loop()
-        self.socket = sockets.create_connection(("127.0.0.1", self.node.port))
+        # A fixed receive buffer: one that the kernel tunes grows with what was read before, by the client's own doing.
+        self.socket = sockets.socket()
+        self.socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 64 * 1024)
+        self.socket.connect(("127.0.0.1", self.node.port))
         self.socket.setblocking(False)
         self.port = self.socket.getsockname()[1]
         self.buffer = bytearray()

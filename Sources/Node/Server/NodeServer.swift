@@ -109,7 +109,7 @@ public actor NodeServer {
         var options = TCPListenerOptions()
         // What the kernel holds for a client that does not read is bounded here: a stalled overlay must not collect
         // minutes of tallies that nobody will look at.
-        options.sendBufferBytes = 16 * 1024
+        options.sendBufferBytes = 8 * 1024
         options.notSentLowWater = 4 * 1024
         let settings = options
         let edges = edges
