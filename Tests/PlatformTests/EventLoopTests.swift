@@ -155,13 +155,12 @@ struct EventLoopTests {
         // In a process of its own, where no other test opens anything.
         await #expect(processExitsWith: .success) {
             weak var loop: EventLoop?
-            let first = LoopGroup(count: 2, name: "test")
-            await onThread { first.shutdown() }
+            LoopGroup(count: 2, name: "test").shutdown()
             let before = ProcessFacts.openDescriptors
             for _ in 0..<10 {
                 let group = LoopGroup(count: 2, name: "test")
                 loop = group.loops[0]
-                await onThread { group.shutdown() }
+                group.shutdown()
             }
             precondition(loop == nil)
             precondition(ProcessFacts.openDescriptors == before)
