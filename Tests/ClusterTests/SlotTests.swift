@@ -7,16 +7,17 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct SlotTests {
     /// Computed by another implementation of SipHash-2-4, which meets the vector of its authors' paper.
-    @Test(arguments: [
-        ("00000000-0000-7000-8000-000000000000", 2249),
-        ("ffffffff-ffff-7fff-bfff-ffffffffffff", 540),
-        ("0195515a-ee00-7000-8000-000000000001", 48),
-        ("0195515a-ee00-7000-8000-000000000002", 47),
-        ("0195515a-ee00-7abc-9def-0123456789ab", 1623),
-        ("018f3c2a-1b2d-7c3e-a456-426614174000", 3151),
-        ("01977420-dc00-7fff-8000-deadbeefcafe", 1928),
-        ("0195515a-ee01-7000-8000-000000000001", 742),
-    ] as [(String, UInt16)])
+    @Test(
+        arguments: [
+            ("00000000-0000-7000-8000-000000000000", 2249),
+            ("ffffffff-ffff-7fff-bfff-ffffffffffff", 540),
+            ("0195515a-ee00-7000-8000-000000000001", 48),
+            ("0195515a-ee00-7000-8000-000000000002", 47),
+            ("0195515a-ee00-7abc-9def-0123456789ab", 1623),
+            ("018f3c2a-1b2d-7c3e-a456-426614174000", 3151),
+            ("01977420-dc00-7fff-8000-deadbeefcafe", 1928),
+            ("0195515a-ee01-7000-8000-000000000001", 742),
+        ] as [(String, UInt16)])
     func `a campaign's slot is what every node has always computed`(_ text: String, _ slot: UInt16) throws {
         let id = CampaignID(try #require(UUIDv7(text)))
         #expect(Slot(of: id) == Slot(slot))

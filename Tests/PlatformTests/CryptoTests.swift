@@ -71,41 +71,43 @@ private func bytes(bigEndian word: UInt64) -> [UInt8] { bytes(littleEndian: word
     }
 
     /// The expected values come from Python's `hashlib.blake2b(digest_size=16)`.
-    @Test(arguments: [
-        ([], "cae66941d9efbd404e4d88758ea67670"),
-        (Array("abc".utf8), "cf4ab791c62b8d2b2109c90275287816"),
-        (Array(0..<200), "61479efa6267fea757b3f881e2979bbc"),
-        ([UInt8](repeating: 97, count: 1_000_000), "7b704218d19f31b3a0fb7e4336822ae1"),
-    ] as [([UInt8], String)])
+    @Test(
+        arguments: [
+            ([], "cae66941d9efbd404e4d88758ea67670"),
+            (Array("abc".utf8), "cf4ab791c62b8d2b2109c90275287816"),
+            (Array(0..<200), "61479efa6267fea757b3f881e2979bbc"),
+            ([UInt8](repeating: 97, count: 1_000_000), "7b704218d19f31b3a0fb7e4336822ae1"),
+        ] as [([UInt8], String)])
     func `BLAKE2b of 128 bits meets another implementation`(_ message: [UInt8], _ expected: String) {
         let hash = Blake2b.hash128(message)
         #expect(hex(bytes(bigEndian: hash.high) + bytes(bigEndian: hash.low)) == expected)
     }
 
     /// RFC 4231, cases 1, 2, 6 and 7.
-    @Test(arguments: [
-        (
-            [UInt8](repeating: 0x0B, count: 20),
-            "Hi There",
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
-        ),
-        (
-            Array("Jefe".utf8),
-            "what do ya want for nothing?",
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        ),
-        (
-            [UInt8](repeating: 0xAA, count: 131),
-            "Test Using Larger Than Block-Size Key - Hash Key First",
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        ),
-        (
-            [UInt8](repeating: 0xAA, count: 131),
-            "This is a test using a larger than block-size key and a larger than block-size data. "
-                + "The key needs to be hashed before being used by the HMAC algorithm.",
-            "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"
-        ),
-    ] as [([UInt8], String, String)])
+    @Test(
+        arguments: [
+            (
+                [UInt8](repeating: 0x0B, count: 20),
+                "Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
+            ),
+            (
+                Array("Jefe".utf8),
+                "what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+            ),
+            (
+                [UInt8](repeating: 0xAA, count: 131),
+                "Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+            ),
+            (
+                [UInt8](repeating: 0xAA, count: 131),
+                "This is a test using a larger than block-size key and a larger than block-size data. "
+                    + "The key needs to be hashed before being used by the HMAC algorithm.",
+                "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"
+            ),
+        ] as [([UInt8], String, String)])
     func `HMAC-SHA-256 meets RFC 4231`(_ key: [UInt8], _ message: String, _ expected: String) {
         #expect(hex(HMACSHA256.tag(Array(message.utf8), key: key)) == expected)
     }

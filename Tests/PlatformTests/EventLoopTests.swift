@@ -45,7 +45,11 @@ struct EventLoopTests {
         try await withLoops(1) { group in
             let loop = group.loops[0]
             let resident = Resident(loop)
-            let count = await on(loop) { resident.assumeIsolated { $0.increment(); return $0.count } }
+            let count = await on(loop) {
+                resident.assumeIsolated {
+                    $0.increment(); return $0.count
+                }
+            }
             #expect(count == 1)
             #expect(await on(loop) { loop.isCurrent })
             #expect(!loop.isCurrent)
@@ -149,7 +153,6 @@ struct EventLoopTests {
             #expect(ran.load(ordering: .relaxed) == 10)
         }
     }
-
 
     @Test func `an ended group gives back its memory and descriptors`() async {
         // In a process of its own, where no other test opens anything.

@@ -186,10 +186,11 @@ struct ListenerTests {
         }
     }
 
-    @Test(arguments: [
-        ("127.0.0.1:8080", [127, 0, 0, 1], 8080), ("0.0.0.0:0", [0, 0, 0, 0], 0),
-        ("[::1]:65535", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 65535),
-    ] as [(String, [UInt8], UInt16)])
+    @Test(
+        arguments: [
+            ("127.0.0.1:8080", [127, 0, 0, 1], 8080), ("0.0.0.0:0", [0, 0, 0, 0], 0),
+            ("[::1]:65535", [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 65535),
+        ] as [(String, [UInt8], UInt16)])
     func `an address is parsed and written`(_ text: String, _ bytes: [UInt8], _ port: UInt16) throws {
         let address = try #require(TCPAddress(text))
         #expect(address == TCPAddress(bytes: bytes, port: port))
@@ -198,7 +199,8 @@ struct ListenerTests {
 
     @Test(arguments: [
         "", ":", "1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:+80", "127.0.0.1:-1", "127.0.0:80",
-        "::1:80", "[::1]", "[::1]:", "[127.0.0.1]:80", "[:80", "[]:80", "localhost:80", "127.0.0.1\0.9:80", " 127.0.0.1:80",
+        "::1:80", "[::1]", "[::1]:", "[127.0.0.1]:80", "[:80", "[]:80", "localhost:80", "127.0.0.1\0.9:80",
+        " 127.0.0.1:80",
     ])
     func `what is no address is refused`(_ text: String) { #expect(TCPAddress(text) == nil) }
 
@@ -219,13 +221,15 @@ private func option(_ descriptor: Int32, _ level: Int32, _ name: Int32) -> Int32
     return value
 }
 
-private func port(_ descriptor: Int32, _ ask: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32)
+private func port(
+    _ descriptor: Int32, _ ask: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+)
     -> UInt16?
 {
     var address = sockaddr_in()
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let status = withUnsafeMutableBytes(of: &address) {
-        ask(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
+    let status = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { ask(descriptor, $0, &length) }
     }
     return status == 0 && Int32(address.sin_family) == AF_INET ? UInt16(bigEndian: address.sin_port) : nil
 }

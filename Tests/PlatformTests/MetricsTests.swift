@@ -92,6 +92,8 @@ import Testing
         }
         #expect(counter.value == 40_000)
         #expect(gauge.value == 40_000)
-        #expect(text(registry).hasSuffix("c_bucket{le=\"1.0\"} 40000\nc_bucket{le=\"+Inf\"} 40000\nc_sum 40000.0\nc_count 40000\n"))
+        #expect(
+            text(registry).hasSuffix(
+                "c_bucket{le=\"1.0\"} 40000\nc_bucket{le=\"+Inf\"} 40000\nc_sum 40000.0\nc_count 40000\n"))
     }
 }

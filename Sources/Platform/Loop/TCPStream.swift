@@ -40,8 +40,8 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     public let peer: TCPAddress
     /// Free for the handler's use.
     public var token = 0
-    /// Who is told; the handler must outlive the stream's close.
-    public unowned(unsafe) var handler: (any TCPStreamHandler)?
+    /// Who is told; held until the stream has closed.
+    public var handler: (any TCPStreamHandler)?
     /// Whether bytes still wait inside; nothing may be written meanwhile.
     public private(set) var isBlocked = false
 
@@ -205,7 +205,7 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
         isBlocked = false
         guard !isClosing else { return }
         if status < 0 { return failedWriting(status) }
-        unsafe handler?.streamDrained(self)
+        handler?.streamDrained(self)
         if finishes, !isBlocked { shutDown() }
     }
 
@@ -264,7 +264,8 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
 
     private static let released: uv_close_cb = { base in
         let stream = unsafe TCPStream.of(base)
-        unsafe stream.handler?.streamClosed(stream, stream.reason)
+        stream.handler?.streamClosed(stream, stream.reason)
+        stream.handler = nil
         unsafe Unmanaged.passUnretained(stream).release()
     }
 
