@@ -135,6 +135,11 @@ public struct Log: Sendable {
         line.append(UInt8(ascii: "}"))
     }
 
+    /// Control characters of both sets, and the separators that some programs take for the end of a line.
+    private static func breaksLines(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || (0x2028...0x2029).contains(scalar.value)
+    }
+
     /// Quotes as JSON does; control characters cannot break the line.
     private static func appendQuoted(_ text: String, to line: inout [UInt8]) {
         line.append(UInt8(ascii: "\""))
@@ -148,7 +153,7 @@ public struct Log: Sendable {
             case "\"": line.append(contentsOf: "\\\"".utf8)
             case "\\": line.append(contentsOf: "\\\\".utf8)
             case "\n": line.append(contentsOf: "\\n".utf8)
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+            case _ where breaksLines(scalar):
                 let digits = String(scalar.value, radix: 16)
                 line.append(contentsOf: ("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
             default: line.append(contentsOf: String(scalar).utf8)

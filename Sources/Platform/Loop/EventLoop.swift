@@ -215,22 +215,51 @@ import Synchronization
     private func runUntilClosed() {
         nameCurrentThread(name)
         threadID.store(currentThreadID(), ordering: .releasing)
+        // Ends where `stop` was called and no handle but the loop's own is left. Closing those last handles may have
+        // given work, and so may other threads: nothing that was taken on is dropped.
+        repeat {
+            _ = unsafe uv_run(handle, UV_RUN_DEFAULT)
+            takeRemoteJobs()
+            endOfTurn()
+        } while !closeIfIdle()
+        unsafe closeHandle(wakeUp)
+        unsafe closeHandle(prepare)
+        unsafe closeHandle(check)
+        unsafe closeHandle(idle)
         _ = unsafe uv_run(handle, UV_RUN_DEFAULT)
         unsafe uvCheck(uv_loop_close(handle), "uv_loop_close: a handle was left open")
+        hooks = []
+        // The system may give this thread's identity to another one.
+        threadID.store(0, ordering: .releasing)
     }
 
-    /// Closes the loop's own handles; it ends once every other handle is closed too.
+    /// Refuses further work once none is left.
+    private func closeIfIdle() -> Bool {
+        let isAlive = unsafe uv_loop_alive(handle) != 0
+        guard jobs.isEmpty, closures.isEmpty, !isAlive else { return false }
+        return remote.withLock { remote in
+            guard remote.jobs.isEmpty, remote.closures.isEmpty else { return false }
+            remote.isClosed = true
+            return true
+        }
+    }
+
+    /// Lets the loop end once every handle but its own is closed and no work is left.
     func stop() {
         execute { [self] in
             guard !isStopping else { return }
             isStopping = true
-            remote.withLock { $0.isClosed = true }
-            unsafe closeHandle(wakeUp)
-            unsafe closeHandle(prepare)
-            unsafe closeHandle(check)
-            unsafe closeHandle(idle)
+            unsafe unreferenceHandle(wakeUp)
+            unsafe unreferenceHandle(prepare)
+            unsafe unreferenceHandle(check)
+            unsafe unreferenceHandle(idle)
         }
     }
 
-    func join() { thread?.join() }
+    /// Waits for the loop's thread; call once, after `stop`, on another thread.
+    func join() {
+        thread?.join()
+        // The thread's closure holds the loop.
+        thread = nil
+    }
 }

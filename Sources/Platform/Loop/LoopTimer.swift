@@ -25,8 +25,8 @@ internal import CUV
         loop.checkIsolated()
         guard !isClosed else { return }
         unsafe uv_update_time(loop.handle)
-        let delay = (delay + 999_999) / 1_000_000
-        let interval = (interval + 999_999) / 1_000_000
+        let delay = Self.milliseconds(delay)
+        let interval = Self.milliseconds(interval)
         let status = unsafe uv_timer_start(
             handle,
             { handle in
@@ -34,6 +34,11 @@ internal import CUV
                 unsafe Unmanaged<LoopTimer>.fromOpaque(context).takeUnretainedValue().handler()
             }, delay, interval)
         uvCheck(status, "uv_timer_start")
+    }
+
+    private static func milliseconds(_ nanoseconds: UInt64) -> UInt64 {
+        let (whole, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000)
+        return rest == 0 ? whole : whole + 1
     }
 
     /// Disarms the timer.

@@ -22,9 +22,12 @@ public struct TCPAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Parses `127.0.0.1:8080` or `[::1]:8080`; `nil` for anything else, names included.
     public init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-            return nil
-        }
+        guard let colon = text.lastIndex(of: ":") else { return nil }
+        let digits = text[text.index(after: colon)...]
+        // Neither a sign before the port nor a zero byte that ends the host early.
+        guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits),
+            !text.utf8.contains(0)
+        else { return nil }
         var host = text[..<colon]
         let isV6 = host.hasPrefix("[") && host.hasSuffix("]")
         if isV6 { host = host.dropFirst().dropLast() }

@@ -43,8 +43,12 @@ public struct TCPListenerOptions: Sendable {
     private var next = 0
     private var isClosed = false
     /// A descriptor kept in reserve: where the process has no more, it is given up to accept and refuse at once.
-    private var reserve = unsafe open("/dev/null", O_RDONLY)
+    private var reserve: Int32
+    /// Whether accepting rests until a timer ends the rest.
+    private var isResting = false
 
+    /// How long accepting rests where the system has no room for another connection and none can be refused either.
+    private static let restNanoseconds: UInt64 = 50_000_000
     /// Connections that one turn accepts at most.
     private static let acceptsPerTurn = 64
 
@@ -61,9 +65,14 @@ public struct TCPListenerOptions: Sendable {
         self.onAccept = onAccept
         socket = try Self.listen(address, options)
         boundAddress = Self.localAddress(socket) ?? address
+        reserve = openReserve()
         unsafe poll = .allocate(capacity: 1)
         unsafe uvCheck(uv_poll_init(loop.handle, poll, socket), "uv_poll_init")
         unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        startPolling()
+    }
+
+    private func startPolling() {
         let status = unsafe uv_poll_start(poll, Int32(UV_READABLE.rawValue)) { handle, _, _ in
             guard let context = unsafe handle?.pointee.data else { return }
             unsafe Unmanaged<TCPListener>.fromOpaque(context).takeUnretainedValue().acceptAll()
@@ -117,7 +126,11 @@ public struct TCPListenerOptions: Sendable {
                 }
             }
             guard accepted >= 0 else {
-                if errno == EMFILE || errno == ENFILE { refuseOne() }
+                switch errno {
+                case EAGAIN, EINTR, ECONNABORTED: return
+                case EMFILE, ENFILE: if !refuseOne() { rest() }
+                default: rest()
+                }
                 return
             }
             Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
@@ -140,12 +153,27 @@ public struct TCPListenerOptions: Sendable {
     }
 
     /// Without a free descriptor the queue would wake the loop for ever: the reserve takes one connection and drops it.
-    private func refuseOne() {
-        guard reserve >= 0 else { return }
+    /// `false`: not even that was possible, because something else took the reserve's place.
+    private func refuseOne() -> Bool {
+        if reserve < 0 { reserve = openReserve() }
+        guard reserve >= 0 else { return false }
         _ = closeDescriptor(reserve)
         let accepted = tumulte_accept(socket, nil, nil)
+        let isEmpty = accepted < 0 && errno == EAGAIN
         if accepted >= 0 { _ = closeDescriptor(accepted) }
-        reserve = unsafe open("/dev/null", O_RDONLY)
+        reserve = openReserve()
+        return accepted >= 0 || isEmpty
+    }
+
+    /// Looks away for a moment: the queue that cannot be emptied would keep the loop turning.
+    private func rest() {
+        guard !isResting else { return }
+        isResting = true
+        unsafe uvCheck(uv_poll_stop(poll), "uv_poll_stop")
+        OneShot.after(Self.restNanoseconds, on: loop) { [self] in
+            isResting = false
+            if !isClosed { startPolling() }
+        }
     }
 
     /// Stops listening; connections that were accepted go on. Safe to repeat.
@@ -163,6 +191,8 @@ public struct TCPListenerOptions: Sendable {
         }
     }
 }
+
+private func openReserve() -> Int32 { unsafe open("/dev/null", O_RDONLY | O_CLOEXEC) }
 
 private func openSocket(_ family: Int32) -> Int32 {
     #if canImport(Glibc)

@@ -40,8 +40,8 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     public let peer: TCPAddress
     /// Free for the handler's use.
     public var token = 0
-    /// Who is told; the handler must outlive the stream's close.
-    public unowned(unsafe) var handler: (any TCPStreamHandler)?
+    /// Who is told; held until the stream has closed.
+    public var handler: (any TCPStreamHandler)?
     /// Whether bytes still wait inside; nothing may be written meanwhile.
     public private(set) var isBlocked = false
 
@@ -49,6 +49,7 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     private var isReading = false
     private var isClosing = false
     private var finishes = false
+    private var isShutDown = false
     private var reason = TCPCloseReason.local
 
     /// Buffers that one system call gathers at most.
@@ -143,9 +144,7 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
             if status < 0, status != UV_EAGAIN.rawValue { return failedWriting(status) }
             let sent = max(0, Int(status))
             if sent < total {
-                let rest = SharedBytes(joining: Array(parts[index...]))
-                unsafe rest.withUnsafeBytes { unsafe keep(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
-                return
+                return keep(parts[index...], skipping: sent)
             }
             index += group.count
         }
@@ -157,14 +156,37 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
         return unsafe uv_buf_init(start, UInt32(bytes.count))
     }
 
-    /// One block holds the request and the bytes that wait.
     private func keep(_ bytes: UnsafeRawBufferPointer) {
+        unsafe keep(count: bytes.count) { unsafe $0.copyMemory(from: bytes) }
+    }
+
+    private func keep(_ parts: ArraySlice<SharedBytes>, skipping sent: Int) {
+        let total = parts.reduce(0) { $0 + $1.count }
+        unsafe keep(count: total - sent) { memory in
+            var skipped = sent
+            var offset = 0
+            for part in parts {
+                let start = min(skipped, part.count)
+                skipped -= start
+                guard start < part.count else { continue }
+                unsafe part.withUnsafeBytes { bytes in
+                    unsafe UnsafeMutableRawBufferPointer(rebasing: memory[offset...]).copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: bytes[start...]))
+                }
+                offset += part.count - start
+            }
+        }
+    }
+
+    /// One block holds the request and the bytes that wait.
+    private func keep(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
         let head = unsafe (MemoryLayout<uv_write_t>.size + 15) & ~15
-        let block = UnsafeMutableRawPointer.allocate(byteCount: head + bytes.count, alignment: 16)
-        unsafe (block + head).copyMemory(from: bytes.baseAddress.unsafelyUnwrapped, byteCount: bytes.count)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: head + count, alignment: 16)
+        let memory = unsafe UnsafeMutableRawBufferPointer(start: block + head, count: count)
+        unsafe fill(memory)
         let request = unsafe block.bindMemory(to: uv_write_t.self, capacity: 1)
         unsafe request.initialize(to: uv_write_t())
-        var buffer = unsafe Self.buffer(UnsafeRawBufferPointer(start: block + head, count: bytes.count))
+        var buffer = unsafe Self.buffer(UnsafeRawBufferPointer(memory))
         isBlocked = true
         let status = unsafe uv_write(request, base, &buffer, 1) { request, status in
             guard let request = unsafe request else { return }
@@ -183,7 +205,7 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
         isBlocked = false
         guard !isClosing else { return }
         if status < 0 { return failedWriting(status) }
-        unsafe handler?.streamDrained(self)
+        handler?.streamDrained(self)
         if finishes, !isBlocked { shutDown() }
     }
 
@@ -198,8 +220,16 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     }
 
     private func shutDown() {
+        // The handler may have finished or closed the stream from inside `streamDrained`.
+        guard !isShutDown, !isClosing else { return }
+        isShutDown = true
         let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
-        let status = unsafe uv_shutdown(request, base) { request, _ in unsafe request?.deallocate() }
+        let status = unsafe uv_shutdown(request, base) { request, status in
+            guard let request = unsafe request else { return }
+            let stream = unsafe TCPStream.of(request.pointee.handle)
+            unsafe request.deallocate()
+            if status < 0 { stream.end(.failed(-status)) }
+        }
         if status < 0 {
             unsafe request.deallocate()
             end(.failed(-status))
@@ -234,7 +264,8 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
 
     private static let released: uv_close_cb = { base in
         let stream = unsafe TCPStream.of(base)
-        unsafe stream.handler?.streamClosed(stream, stream.reason)
+        stream.handler?.streamClosed(stream, stream.reason)
+        stream.handler = nil
         unsafe Unmanaged.passUnretained(stream).release()
     }
 

@@ -32,6 +32,11 @@ func closeHandle<Handle>(_ handle: UnsafeMutablePointer<Handle>, _ done: uv_clos
     unsafe uv_close(base, done)
 }
 
+/// Lets the loop end although this handle is still open.
+func unreferenceHandle<Handle>(_ handle: UnsafeMutablePointer<Handle>) {
+    unsafe uv_unref(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self))
+}
+
 func currentThreadID() -> UInt {
     #if canImport(Glibc)
         pthread_self()

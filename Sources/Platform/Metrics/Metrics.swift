@@ -147,12 +147,19 @@ public final class MetricsRegistry: Sendable {
         }
     }
 
+    /// A number as the format writes it; Swift's own words for infinity and for no number are others.
+    private static func text(_ number: Double) -> String {
+        if number.isNaN { return "NaN" }
+        if number.isInfinite { return number < 0 ? "-Inf" : "+Inf" }
+        return String(number)
+    }
+
     private static func render(_ entry: Entry, into output: inout [UInt8]) {
         let labels = entry.labels.isEmpty ? "" : "{\(entry.labels)}"
         switch entry.source {
         case .counter(let counter): output.append(contentsOf: "\(entry.name)\(labels) \(counter.value)\n".utf8)
         case .gauge(let gauge): output.append(contentsOf: "\(entry.name)\(labels) \(gauge.value)\n".utf8)
-        case .computed(let read): output.append(contentsOf: "\(entry.name)\(labels) \(read())\n".utf8)
+        case .computed(let read): output.append(contentsOf: "\(entry.name)\(labels) \(text(read()))\n".utf8)
         case .rendered(let lines): output.append(contentsOf: lines().utf8)
         case .histogram(let histogram):
             let (counts, sum) = histogram.snapshot
@@ -162,7 +169,7 @@ public final class MetricsRegistry: Sendable {
                 let bound = index < histogram.bounds.count ? String(histogram.bounds[index]) : "+Inf"
                 output.append(contentsOf: "\(entry.name)_bucket{le=\"\(bound)\"} \(total)\n".utf8)
             }
-            output.append(contentsOf: "\(entry.name)_sum \(sum)\n\(entry.name)_count \(total)\n".utf8)
+            output.append(contentsOf: "\(entry.name)_sum \(text(sum))\n\(entry.name)_count \(total)\n".utf8)
         }
     }
 }
