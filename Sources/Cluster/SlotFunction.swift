@@ -12,11 +12,7 @@ extension Slot {
 
     /// The slot of a campaign.
     public init(of campaign: CampaignID) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(16)
-        let bits = campaign.uuid.bits
-        for shift in stride(from: 120, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: bits >> shift)) }
-        self.init(ofHash: SipHash.hash64(bytes, key: Self.functionKey))
+        self.init(ofHash: SipHash.hash64(campaign.uuid.bits, key: Self.functionKey))
     }
 
     /// The slot of something that is hashed already.

@@ -30,7 +30,7 @@ struct MessageRateLimiter {
     /// Takes one message; `nil` where it may pass, else the milliseconds to wait.
     mutating func refusal(at now: UInt64) -> Int? {
         // Longer absences than it takes to fill the bucket count no more than that.
-        let elapsed = min(now &- refilledAt, burst * Self.unit / perSecond)
+        let elapsed = min(now > refilledAt ? now - refilledAt : 0, burst * Self.unit / perSecond)
         tokens = min(burst * Self.unit, tokens + elapsed * perSecond)
         refilledAt = now
         guard tokens < Self.unit else {

@@ -24,13 +24,18 @@ struct RequestAccess: Sendable {
     let isOpenEverywhere: Bool
     let adminToken: [UInt8]?
 
-    private static let forwardingHeaders: [String] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"]
+    /// What proxies add. None of these, and a loopback `Host`, is the most that can be seen from here: whoever runs a
+    /// proxy in front sets both tokens.
+    private static let forwardingHeaders: [String] = [
+        "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
+        "x-forwarded-server", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip",
+    ]
 
     func check(_ request: HTTPRequest, peer: TCPAddress) -> Verdict {
         var verdict = Verdict()
         let origin = request.header("origin")
         let isOwn = origin.map { Self.isOwn($0, host: request.authority) } ?? true
-        let isListed = origin.map { origins.contains($0) } ?? false
+        let isListed = origin.map { origins.contains($0.lowercased()) } ?? false
         if let origin, isListed { verdict.allowedOrigin = origin }
         if isOpenMode, !isOpenEverywhere, let reason = loopbackFault(request, isForeign: !isOwn && !isListed) {
             verdict.refusal = ClientError(.forbidden, reason)
@@ -83,8 +88,9 @@ struct RequestAccess: Sendable {
         var host = authority.lowercased()[...]
         if host.hasPrefix("[") {
             guard let end = host.firstIndex(of: "]") else { return false }
-            host = host[host.index(after: host.startIndex)..<end]
-            return host == "::1"
+            let rest = host[host.index(after: end)...]
+            guard rest.isEmpty || rest.first == ":" && rest.dropFirst().allSatisfy(\.isNumber) else { return false }
+            return host[host.index(after: host.startIndex)..<end] == "::1"
         }
         if let colon = host.lastIndex(of: ":") { host = host[..<colon] }
         if host == "localhost" { return true }

@@ -31,7 +31,9 @@ struct TokenVerifier: Sendable {
 
     private func checkHeader(_ header: [UInt8]) throws(ClientError) {
         let bytes = header.span
-        guard let object = try? JSONObject.document(bytes), object.member("alg", bytes)?.string(bytes) == "HS256" else {
+        guard let object = try? JSONObject.document(bytes), object.duplicate == nil,
+            object.member("alg", bytes)?.string(bytes) == "HS256"
+        else {
             throw Self.refusal("the token's algorithm must be HS256")
         }
         if let type = object.member("typ", bytes), type.string(bytes)?.uppercased() != "JWT" {
@@ -42,7 +44,9 @@ struct TokenVerifier: Sendable {
 
     private func claims(_ payload: [UInt8], at now: Timestamp) throws(ClientError) -> Principal {
         let bytes = payload.span
-        guard let object = try? JSONObject.document(bytes) else { throw Self.refusal("the token's claims are malformed") }
+        guard let object = try? JSONObject.document(bytes), object.duplicate == nil else {
+            throw Self.refusal("the token's claims are malformed")
+        }
         guard let expiry = object.member("exp", bytes)?.integer(bytes), (0...1 << 40).contains(expiry) else {
             throw Self.refusal("the token needs exp, in whole seconds")
         }
@@ -58,7 +62,9 @@ struct TokenVerifier: Sendable {
         }
         var role = Role.voter
         if let claim = object.member("role", bytes) {
-            guard let name = claim.string(bytes), let known = Role.allCases.first(where: { $0.name.description == name }) else {
+            guard let name = claim.string(bytes),
+                let known = Role.allCases.first(where: { $0.name.description == name })
+            else {
                 throw Self.refusal("the token's role must be voter, host or service")
             }
             role = known

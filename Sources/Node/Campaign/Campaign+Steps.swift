@@ -1,3 +1,5 @@
+// From events of the domain to steps of the campaign's stream.
+
 import Domain
 import Protocol
 

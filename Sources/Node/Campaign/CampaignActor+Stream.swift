@@ -70,7 +70,8 @@ extension CampaignActor {
         conflator.updateSent(at: monotonic)
         // An update stands at the newest batch that it shows, unless another event has that place or a later one.
         if lastEmitted == position { position.seq += 1 }
-        let event = SharedEvent(ServerEvent(campaign: id, position: position, at: context.clock.now(), body: .pollUpdate(poll.tally)))
+        let event = SharedEvent(
+            ServerEvent(campaign: id, position: position, at: context.clock.now(), body: .pollUpdate(poll.tally)))
         broadcast(event)
     }
 

@@ -128,7 +128,8 @@ struct CommandParser {
             factor = unit
             digits.removeLast()
         }
-        guard digits.allSatisfy(\.isASCII), let number = Int64(digits), number > 0, number <= 315_360_000 / factor else {
+        guard digits.allSatisfy(\.isASCII), let number = Int64(digits), number > 0, number <= 315_360_000 / factor
+        else {
             return nil
         }
         return number * factor

@@ -28,7 +28,8 @@ enum SimpleHTTPClient {
         let socket = try connect(host, port)
         defer { _ = close(socket) }
         let name = host.contains(":") ? "[\(host)]" : host
-        var request = "\(method) \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\nContent-Length: 0\r\n"
+        var request =
+            "\(method) \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\nContent-Length: 0\r\n"
         if let bearer { request += "Authorization: Bearer \(bearer)\r\n" }
         var bytes = Array((request + "\r\n").utf8)[...]
         while !bytes.isEmpty {

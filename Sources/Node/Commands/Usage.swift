@@ -22,50 +22,50 @@ enum Usage {
 
     private static let commands: [String: String] = [
         "node": """
-            usage: tumulte node
+        usage: tumulte node
 
-            Serves until SIGTERM or SIGINT, then drains: clients are told to reconnect, what is in flight is answered.
-            A second signal stops at once.
-            """,
+        Serves until SIGTERM or SIGINT, then drains: clients are told to reconnect, what is in flight is answered.
+        A second signal stops at once.
+        """,
         "migrate": """
-            usage: tumulte migrate
+        usage: tumulte migrate
 
-            Creates the store in TUMULTE_DATA, or brings its schema up to date. Safe to repeat. The node does the same
-            at its start.
-            """,
+        Creates the store in TUMULTE_DATA, or brings its schema up to date. Safe to repeat. The node does the same
+        at its start.
+        """,
         "check": """
-            usage: tumulte check
+        usage: tumulte check
 
-            Prints the configuration in force (secrets only as "set"), opens the store and looks whether the address is
-            free.
-            """,
+        Prints the configuration in force (secrets only as "set"), opens the store and looks whether the address is
+        free.
+        """,
         "token": """
-            usage: tumulte token --sub ID [--role voter|host|service] [--channel NAME] [--ttl 1h]
+        usage: tumulte token --sub ID [--role voter|host|service] [--channel NAME] [--ttl 1h]
 
-            Prints a client token signed with TUMULTE_TOKEN_SECRET. --ttl takes 90s, 15m, 12h, 7d.
-            """,
+        Prints a client token signed with TUMULTE_TOKEN_SECRET. --ttl takes 90s, 15m, 12h, 7d.
+        """,
         "verify": """
-            usage: tumulte verify CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+        usage: tumulte verify CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
-            Lets a running node replay the campaign's journal and compare the result with the live state. The admin
-            token may also come from TUMULTE_ADMIN_TOKEN. Exit status 1 where they differ.
-            """,
+        Lets a running node replay the campaign's journal and compare the result with the live state. The admin
+        token may also come from TUMULTE_ADMIN_TOKEN. Exit status 1 where they differ.
+        """,
         "repair": """
-            usage: tumulte repair --slot N --keep-through LSN
+        usage: tumulte repair --slot N --keep-through LSN
 
-            With the node stopped: moves the rows of a slot after LSN into the table journal_quarantine, so that the
-            slot can be served again. The log of a node that refuses a slot names both numbers, and what is lost.
-            """,
+        With the node stopped: moves the rows of a slot after LSN into the table journal_quarantine, so that the
+        slot can be served again. The log of a node that refuses a slot names both numbers, and what is lost.
+        """,
         "health": """
-            usage: tumulte health [--url http://127.0.0.1:8080]
+        usage: tumulte health [--url http://127.0.0.1:8080]
 
-            Exit status 0 where the node answers that it lives.
-            """,
+        Exit status 0 where the node answers that it lives.
+        """,
         "version": """
-            usage: tumulte version
+        usage: tumulte version
 
-            Prints the version.
-            """,
+        Prints the version.
+        """,
     ]
 
     /// The usage of one command; `nil` where there is none of that name.

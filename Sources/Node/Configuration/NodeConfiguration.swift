@@ -147,7 +147,8 @@ public struct NodeConfiguration: Sendable {
         if reader.isSet("DATABASE_URL") {
             throw ConfigurationError(
                 variable: "DATABASE_URL",
-                fault: "is not supported by version \(Version.current), which serves standalone on SQLite: unset it and "
+                fault:
+                    "is not supported by version \(Version.current), which serves standalone on SQLite: unset it and "
                     + "choose a folder", example: "(unset), TUMULTE_DATA=./data")
         }
     }
@@ -183,11 +184,13 @@ struct EnvironmentReader {
         if let text = environment[name], !text.isEmpty { value = Array(text.utf8) }
         if let path = environment[name + "_FILE"], !path.isEmpty {
             guard value == nil else {
-                throw ConfigurationError(variable: name, fault: "is set beside \(name)_FILE: keep one", example: example)
+                throw ConfigurationError(
+                    variable: name, fault: "is set beside \(name)_FILE: keep one", example: example)
             }
             guard var content = readFile(path) else {
                 throw ConfigurationError(
-                    variable: name + "_FILE", fault: "names a file that cannot be read", example: "/run/secrets/tumulte")
+                    variable: name + "_FILE", fault: "names a file that cannot be read", example: "/run/secrets/tumulte"
+                )
             }
             while let last = content.last, last == 0x0A || last == 0x0D { content.removeLast() }
             value = content

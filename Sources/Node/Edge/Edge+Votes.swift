@@ -61,7 +61,9 @@ extension Edge {
     }
 
     /// Takes in one vote's result; the last one answers the request.
-    func noteVote(_ connection: Connection, _ index: Int, _ result: Result<(status: VoteStatus, position: Position), ClientError>) {
+    func noteVote(
+        _ connection: Connection, _ index: Int, _ result: Result<(status: VoteStatus, position: Position), ClientError>
+    ) {
         guard var votes = connection.exchange?.votes, index < votes.results.count, votes.results[index] == nil else {
             return
         }

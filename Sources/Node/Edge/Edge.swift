@@ -170,7 +170,7 @@ actor Edge {
         connectionCount += 1
         context.metrics.connections.add(1)
         stream.token = Int(index)
-        unsafe stream.handler = self
+        stream.handler = self
         setDeadline(connection, .head, after: EdgeTimeouts.headSeconds)
         stream.startReading()
     }

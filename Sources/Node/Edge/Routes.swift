@@ -22,7 +22,9 @@ enum Route: Equatable {
     case events(CampaignID)
     case verify(CampaignID)
 
-    enum HealthRoute: String { case summary = "/health", live = "/health/live", ready = "/health/ready", details = "/health/details" }
+    enum HealthRoute: String {
+        case summary = "/health", live = "/health/live", ready = "/health/ready", details = "/health/details"
+    }
 
     /// The route's name in logs and metrics: never holds an id.
     var label: StaticString {

@@ -40,7 +40,6 @@ public enum NodeMain {
                 ("mode", .string(configuration.tokenSecret == nil ? "open" : "tokens")),
             ])
         await signals.first()
-        signals.exitAtNext()
         await node.stop()
         return 0
     }
@@ -49,7 +48,7 @@ public enum NodeMain {
 /// SIGTERM and SIGINT, watched on a loop of their own so that they are heard however busy the node is.
 final class TerminationSignals: Sendable {
     private let group = LoopGroup(count: 1, name: "signals")
-    private let arrivals = Inbox<Int32>(limit: 16)
+    private let arrivals = Inbox<Int32>(limit: 1)
 
     init() {
         let loop = group.loops[0]
@@ -57,20 +56,17 @@ final class TerminationSignals: Sendable {
         loop.execute {
             for signal in [SIGTERM, SIGINT] {
                 // Kept by their handles until the process ends.
-                _ = SignalSource(signal, on: loop) { arrivals.post(signal) }
+                _ = SignalSource(signal, on: loop) {
+                    // One signal waits for the node to take it and is taken once: at the next, patience is over.
+                    if !arrivals.post(signal) { exit(1) }
+                }
             }
         }
     }
 
-    /// Waits for the first signal.
-    func first() async { _ = await arrivals.next(recycling: []) }
-
-    /// The operator's patience is over: the next signal ends the process at once.
-    func exitAtNext() {
-        let arrivals = arrivals
-        Task.detached {
-            _ = await arrivals.next(recycling: [])
-            exit(1)
-        }
+    /// Waits for the first signal; a further one ends the process at once.
+    func first() async {
+        _ = await arrivals.next(recycling: [])
+        arrivals.finish()
     }
 }

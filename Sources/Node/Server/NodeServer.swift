@@ -76,9 +76,11 @@ public actor NodeServer {
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
             access: RequestAccess(
                 origins: configuration.origins, isOpenMode: configuration.tokenSecret == nil,
-                isOpenEverywhere: configuration.isOpenEverywhere, adminToken: configuration.adminToken),
+                isOpenEverywhere: configuration.isOpenEverywhere && !configuration.http.isLoopback,
+                adminToken: configuration.adminToken),
             shards: shardInboxes, metrics: metrics, registry: registry, health: health,
-            launchLimiter: LaunchLimiter(), connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
+            launchLimiter: LaunchLimiter(),
+            connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())
         edges = group.loops.indices.map {
             Edge(index: $0, loop: group.loops[$0], inbox: edgeInboxes[$0], context: edgeContext)
@@ -146,7 +148,8 @@ public actor NodeServer {
         let timer = try? await onLoop(loop) { () throws(SystemError) -> LoopTimer in
             let timer = LoopTimer(on: loop) { maintenance.begin() }
             timer.schedule(
-                afterNanoseconds: Maintenance.intervalNanoseconds, repeatingNanoseconds: Maintenance.intervalNanoseconds)
+                afterNanoseconds: Maintenance.intervalNanoseconds, repeatingNanoseconds: Maintenance.intervalNanoseconds
+            )
             return timer
         }
         self.maintenance = timer

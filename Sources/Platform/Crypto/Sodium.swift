@@ -30,6 +30,19 @@ public enum SipHash {
         return UInt64(littleEndian: output)
     }
 
+    /// 64 bits of a 16-byte integer, most significant byte first, under a key of 16 bytes; allocates nothing.
+    public static func hash64(_ value: UInt128, key: [UInt8]) -> UInt64 {
+        precondition(key.count == 16)
+        var input = value.bigEndian
+        var output: UInt64 = 0
+        unsafe withBytes(of: &output) { output in
+            unsafe withBytes(of: &input) { input in
+                _ = unsafe crypto_shorthash_siphash24(output, input, 16, key)
+            }
+        }
+        return UInt64(littleEndian: output)
+    }
+
     /// 128 bits of a text's UTF-8 under a key of two words; allocates nothing for native strings.
     public static func hash128(_ text: String, keyHigh: UInt64, keyLow: UInt64) -> (high: UInt64, low: UInt64) {
         var text = text

@@ -63,6 +63,7 @@ public final class Histogram: Sendable {
 
     /// Takes in one value.
     public func observe(_ value: Double) {
+        guard !value.isNaN else { return }
         let bucket = bounds.firstIndex { value <= $0 } ?? bounds.count
         state.withLock { state in
             state.counts[bucket] += 1
