@@ -41,6 +41,8 @@ let fuzzers: [Target] =
         .systemLibrary(name: "CFuzzer", path: "Fuzz/CFuzzer"),
         fuzzer("JSONCodec", ["Protocol"]),
         fuzzer("BinaryCodec", ["Protocol"]),
+        fuzzer("HTTP", ["Web"]),
+        fuzzer("WebSocket", ["Web"]),
     ]
 
 let package = Package(
@@ -74,7 +76,7 @@ let package = Package(
         tests("DomainTests", ["Domain", "Protocol"]),
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
         tests("JournalTests", ["Journal", "Protocol", "Platform", "CFaultVFS", "CSQLite"]),
-        .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // storage faults, journal tests only
+        .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
         tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
     ] + fuzzers

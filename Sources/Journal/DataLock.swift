@@ -1,9 +1,9 @@
 // One process per data folder: an flock on `tumulte.lock`, which the kernel drops with the process, however it ends.
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// Holds a data folder for this process until it is deinitialised.

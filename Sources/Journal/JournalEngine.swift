@@ -348,6 +348,7 @@ protocol EngineJournal: Journal {
 }
 
 extension EngineJournal {
+    /// See `Journal`.
     public func claim(_ slots: [Slot]) async throws(JournalError) -> [SlotClaim] {
         let now = engine.now
         return try await engine.ask { core in
@@ -359,14 +360,17 @@ extension EngineJournal {
         }
     }
 
+    /// See `Journal`.
     public func submit(_ rows: [SealedRow], completion: @escaping @Sendable ([RowOutcome]) -> Void) -> Bool {
         engine.submit(rows, completion: completion)
     }
 
+    /// See `Journal`.
     public func submitSnapshot(_ job: SnapshotJob, completion: @escaping @Sendable (SnapshotOutcome) -> Void) {
         engine.submit(.snapshot(job, completion))
     }
 
+    /// See `Journal`.
     public func removeCampaign(
         _ campaign: CampaignID, slot: Slot, lsn: UInt64, epoch: UInt64,
         completion: @escaping @Sendable (SnapshotOutcome) -> Void
@@ -374,14 +378,17 @@ extension EngineJournal {
         engine.submit(.removal(campaign, slot, lsn: lsn, epoch: epoch, completion))
     }
 
+    /// See `Journal`.
     public func index(_ slots: [Slot]) async throws(JournalError) -> [SlotIndex] {
         try await engine.ask { core in attempt { () throws(JournalError) in try core.store.index(slots) } }
     }
 
+    /// See `Journal`.
     public func recover(_ slot: Slot) async throws(JournalError) -> SlotRecovery {
         try await engine.ask { core in attempt { () throws(JournalError) in try core.store.recover(slot) } }
     }
 
+    /// See `Journal`.
     public func repair(_ slot: Slot, keepThrough lsn: UInt64) async throws(JournalError) -> Int {
         let now = engine.now
         return try await engine.ask { core in
@@ -389,18 +396,22 @@ extension EngineJournal {
         }
     }
 
+    /// See `Journal`.
     public func trimHolders() async throws(JournalError) -> [TrimHolder] {
         try await engine.ask { core in attempt { () throws(JournalError) in try core.store.trimHolders() } }
     }
 
+    /// See `Journal`.
     public func expireVoterData(before limit: Timestamp) async throws(JournalError) -> [TrimHolder] {
         try await engine.ask { core in
             attempt { () throws(JournalError) in try core.store.expireVoterData(before: limit) }
         }
     }
 
+    /// See `Journal`.
     public var statistics: JournalStatistics { engine.statistics }
 
+    /// See `Journal`.
     public func close() async {
         await withCheckedContinuation { continuation in engine.close { continuation.resume() } }
     }

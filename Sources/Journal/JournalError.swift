@@ -18,7 +18,8 @@ public struct JournalDamage: Error, Hashable, Sendable, CustomStringConvertible 
         var text = "slot \(slot): \(finding)"
         if !campaigns.isEmpty { text += "; campaigns: " + campaigns.map(\.description).joined(separator: ", ") }
         if let lsns {
-            text += "; rows \(lsns.lowerBound) to \(lsns.upperBound) cannot be used. Restore a backup, or give them up: "
+            text +=
+                "; rows \(lsns.lowerBound) to \(lsns.upperBound) cannot be used. Restore a backup, or give them up: "
             text += "tumulte repair --slot \(slot) --keep-through \(lsns.lowerBound - 1)"
             text += " (rows after that move to journal_quarantine)"
         } else {

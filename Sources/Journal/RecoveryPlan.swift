@@ -42,7 +42,8 @@ struct RecoveryPlan {
             if let lsn = rows.removed { removed[campaign] = lsn }
         }
         for (campaign, lsns) in damaged.sorted(by: { $0.key < $1.key }) where removed[campaign] == nil {
-            let text = "slot \(slot): the snapshot of campaign \(campaign) at \(lsns.map(String.init).joined(separator: ", "))"
+            let places = lsns.map(String.init).joined(separator: ", ")
+            let text = "the snapshot of campaign \(campaign) at \(places)"
             if let older = snapshots[campaign] {
                 notices.append("\(text) is damaged; used the one at \(older.lsn) and the journal")
                 // The journal need not mention it when it had nothing after; then the older state is complete.

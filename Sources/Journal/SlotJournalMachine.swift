@@ -9,11 +9,13 @@ public import Protocol
 
 /// The journal buffer of one claimed slot.
 public struct SlotJournalMachine: Sendable {
-    /// Votes and payload bytes of one row.
+    /// Votes of one row.
     public static let rowVotesLimit = 4096
+    /// Payload bytes of one row.
     public static let rowBytesLimit = 256 * 1024
-    /// Milliseconds before the first resubmission, doubled each time up to the second figure.
+    /// Milliseconds before the first resubmission, doubled each time.
     public static let backoffMilliseconds: Int64 = 50
+    /// The longest wait before a resubmission, in milliseconds.
     public static let backoffMillisecondsLimit: Int64 = 2000
 
     /// What became of an entry.

@@ -69,7 +69,8 @@ class Browser:
             raise RuntimeError(f"{method}: {reply['error']['message']}")
         return reply["result"]
 
-    async def page(self, url: str, *, width=1280, height=900, dark=False, scale=1, context: str | None = None) -> "Page":
+    async def page(self, url: str, *, width=1280, height=900, dark=False, scale=1,
+                   context: str | None = None) -> "Page":
         if context is None:
             context = (await self.call("Target.createBrowserContext"))["browserContextId"]
         target = await self.call("Target.createTarget", {"url": "about:blank", "browserContextId": context})

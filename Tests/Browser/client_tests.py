@@ -289,6 +289,46 @@ async def the_jitter_stays_within_its_bounds_and_is_not_constant(bench):
 
 
 @bench_test
+async def a_greeting_ends_the_doubling_but_not_while_the_server_is_pressed(bench):
+    await bench.open()
+    waits = "log.filter((one) => one[1] === 'waiting').map((one) => one[2].retryInMs)"
+    for number in (1, 2, 3):
+        (await bench.live(number)).drop()
+        await bench.live(number + 1)
+    equal(await bench.page.eval(waits), [60, 60, 60], "after connections that worked")
+    for number in (4, 5, 6):
+        (await bench.live(number)).close(4503, "unavailable")
+        await bench.live(number + 1)
+    equal(await bench.page.eval(waits), [60, 60, 60, 120, 240, 240], "while the server sends its clients away")
+
+
+@bench_test
+async def a_subscription_that_fails_for_now_is_asked_for_again(bench):
+    bench.node.launch(bench.campaign)
+    bench.node.subscribe_errors = [{"code": "unavailable", "message": "later", "retryAfterMs": 150},
+                                   {"code": "overloaded", "message": "later"}]
+    await bench.open()
+    connection = await bench.live()
+    await bench.until("sub.poll && !sub.stale")
+    equal([one["op"] for one in connection.received], ["hello", "subscribe", "subscribe"])
+    equal(await bench.page.eval("log.filter((one) => one[0] === 'refused').length"), 0)
+
+
+@bench_test
+async def a_post_that_failed_on_the_way_is_repeated_under_its_idempotency_key(bench):
+    await bench.open(subscribe=False)
+    bench.node.http_faults = [0, 503]
+    made = await bench.page.eval("client.request('POST', '/v1/campaigns', { name: 'Again' })")
+    equal(made["name"], "Again")
+    keys = [headers["idempotency-key"] for method, _, headers in bench.node.requests if method == "POST"]
+    true(len(keys) >= 3 and len(set(keys)) == 1, f"keys {keys}")
+    bench.node.http_faults = [503] * 3
+    error = await bench.page.eval("""client.request('POST', '/v1/campaigns', { name: 'Never' }).catch((error) =>
+        ({ code: error.code, status: error.status, message: error.message, requestId: error.requestId }))""")
+    equal(error, {"code": "unavailable", "status": 503, "message": "Later.", "requestId": "r1"})
+
+
+@bench_test
 async def a_draining_server_says_when_to_come_back(bench):
     await bench.open()
     connection = await bench.live()

@@ -94,6 +94,9 @@ class FakeNode:
         self.silent = False  # nothing is answered any more
         self.refuse_hello: tuple[int, str] | None = None  # close with this instead of greeting
         self.held_hellos: list | None = None  # greetings wait here until `release` where this is a list
+        self.subscribe_errors: list[dict] = []  # answered one by one instead of `subscribed`
+        self.http_faults: list[int] = []  # answered one by one instead of the reply; 0 breaks the connection
+        self.requests: list[tuple[str, str, dict]] = []
         self.vote_error: dict | None = None  # answered once instead of a vote's ack
         self.extra: dict[str, tuple[str, str]] = {"/blank": ("text/html", "<link rel=icon href=/favicon.svg>")}
         self.server = None
@@ -129,8 +132,8 @@ class FakeNode:
         now = time.time() + self.clock_ahead
         self.seq += 1
         poll = {"id": uuid7(), "campaignId": campaign, "question": question, "options": list(options), "type": kind,
-                "durationSeconds": seconds, "status": "RUNNING", "startedAt": stamp(now), "endsAt": stamp(now + seconds),
-                "endedAt": None, "totalVotes": 0, "votes": [0] * len(options), "percentages": [0] * len(options),
+                "durationSeconds": seconds, "status": "RUNNING", "startedAt": stamp(now),
+                "endsAt": stamp(now + seconds), "endedAt": None, "totalVotes": 0, "votes": [0] * len(options), "percentages": [0] * len(options),
                 "winners": [], "channels": [], "epoch": self.epoch, "seq": self.seq}
         self.campaigns[campaign]["polls"].insert(0, poll)
         self.campaigns[campaign]["runningPoll"] = poll["id"]
@@ -182,6 +185,9 @@ class FakeNode:
         if campaign not in self.campaigns:
             connection.send({"op": "error", **reply, "code": "not_found", "message": "no such campaign",
                              "campaign": campaign})
+            return
+        if self.subscribe_errors:
+            connection.send({"op": "error", **reply, "campaign": campaign, **self.subscribe_errors.pop(0)})
             return
         connection.subscriptions.add(campaign)
         same = after == {"epoch": self.epoch, "seq": self.seq}
@@ -293,6 +299,15 @@ class FakeNode:
                 if headers.get("upgrade") == "websocket":
                     await self._websocket(reader, writer, headers)
                     return
+                if path.startswith("/v1/"):
+                    self.requests.append((method, path, headers))
+                    if self.http_faults:
+                        fault = self.http_faults.pop(0)
+                        if fault == 0:
+                            return
+                        text = json.dumps({"error": {"code": "unavailable", "message": "Later.", "requestId": "r1"}})
+                        writer.write(f"HTTP/1.1 {fault} X\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+                        continue
                 status, kind, answer = self._http(method, path.partition("?")[0], body)
                 writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n"
                              f"Content-Security-Policy: {POLICY}\r\n\r\n".encode() + answer)
@@ -336,7 +351,7 @@ class FakeNode:
                                          "details": [{"field": "poll", "message": campaign["runningPoll"]}]})
             if len(ask["question"]) > 45:
                 return reply(400, error={"code": "bad_request", "message": "The question is too long.", "details": [
-                    {"field": "question", "message": "1 to 45 characters"}]})
+                    {"field": "question", "message": "must be 1 to 45 characters"}]})
             poll = self.launch(parts[2], ask["question"], ask["options"], ask["durationSeconds"], ask["type"])
             return reply(201, poll)
         if parts[5] == "votes":

@@ -92,8 +92,8 @@ async def a_poll_is_launched_watched_and_cancelled(scene):
     await votes_are(page, [1, 2, 0])
     equal(await page.text("#total"), "3 votes")
     await page.until("document.querySelectorAll('#channels-body tr').length === 2")
-    equal(await page.eval("[...document.querySelectorAll('#channels-body tr:last-child td')].map((d) => d.textContent)"),
-          ["1", "1", "0", "2"])
+    last = "[...document.querySelectorAll('#channels-body tr:last-child td')].map((one) => one.textContent)"
+    equal(await page.eval(last), ["1", "1", "0", "2"])
 
     await page.click("#cancel")
     await page.until("document.querySelector('#live-status').textContent === 'Cancelled'")
@@ -191,6 +191,7 @@ async def what_the_server_refuses_stands_where_it_belongs(scene):
     await page.click("#launch-submit")
     await page.until("document.querySelector('#question-error').textContent "
                      "|| document.querySelector('#launch .form-error').textContent")
+    true((await page.text("#question-error")).startswith("This must be"), "the server's words, at their field")
     await scene.server.launch(campaign)
     await fill("Another?", 60)
     await page.click("#launch-submit")

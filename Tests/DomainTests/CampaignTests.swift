@@ -135,16 +135,16 @@ struct CampaignTests {
             } == ["name", "description"])
         #expect(
             faults {
-                _ = try PollDraft(question: "", options: ["a", ""], durationSeconds: 14)
+                _ = try NewPoll(question: "", options: ["a", ""], durationSeconds: 14)
             } == ["question", "options[1]", "durationSeconds"])
-        #expect(faults { _ = try PollDraft(question: "q", options: ["a"], durationSeconds: 1801) }.count == 2)
+        #expect(faults { _ = try NewPoll(question: "q", options: ["a"], durationSeconds: 1801) }.count == 2)
         #expect(
             faults {
-                _ = try PollDraft(
+                _ = try NewPoll(
                     question: String(repeating: "é", count: 45), options: Array(repeating: "same", count: 5),
                     durationSeconds: 15)
             }.isEmpty)
-        #expect(faults { _ = try PollDraft(question: "q", options: Array(repeating: "x", count: 6)) } == ["options"])
+        #expect(faults { _ = try NewPoll(question: "q", options: Array(repeating: "x", count: 6)) } == ["options"])
     }
 
     @Test func `a poll id that was used is refused`() throws {

@@ -75,7 +75,7 @@ struct Stage {
     mutating func launch(
         _ number: UInt64 = 1, type: PollType = .unique, options: Int = 3, duration: Int = 60
     ) throws -> PollID {
-        let draft = try PollDraft(
+        let draft = try NewPoll(
             question: "Where to?", options: (0..<options).map { "way \($0)" }, durationSeconds: duration, type: type)
         try run(.launch(id: pollID(number), draft, voterKey: hash(7)))
         return pollID(number)

@@ -14,6 +14,11 @@ extension Campaign {
     /// The running poll's counts, `nil` when none runs.
     public var tally: TallyView? { running.map { $0.tally.view(of: $0.definition.id) } }
 
+    /// Votes in all polls that the state knows, running and final.
+    public var countedVotes: UInt64 {
+        history.reduce(tally?.totalVotes ?? 0) { $0 + $1.tally.votes.reduce(0, +) }
+    }
+
     /// One poll, running or final, stamped with a position; `nil` where it is unknown.
     public func pollView(_ poll: PollID, position: Position) -> PollView? {
         poll == runningPoll ? runningView(position) : finished(poll)?.view(in: id, position: position)

@@ -37,7 +37,7 @@ public struct NewCampaign: Equatable, Sendable {
 }
 
 /// A poll to be launched.
-public struct PollDraft: Equatable, Sendable {
+public struct NewPoll: Equatable, Sendable {
     /// 1–45 characters.
     public let question: String
     /// 2–5 texts of 1–25 characters; equal texts are different options.
@@ -77,7 +77,7 @@ public struct PollDraft: Equatable, Sendable {
 /// What can be asked of a campaign that exists. Who may ask is the shell's question.
 public enum CampaignCommand: Equatable, Sendable {
     /// Starts a poll. `voterKey` is 128 random bits: the key under which its voters and keys are hashed.
-    case launch(id: PollID, PollDraft, voterKey: Hash128)
+    case launch(id: PollID, NewPoll, voterKey: Hash128)
     /// Stops the running poll, keeping its totals.
     case cancel(PollID)
     /// Changes what is given: outer `nil` leaves a field, `.some(nil)` removes the description.

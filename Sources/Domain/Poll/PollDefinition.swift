@@ -17,7 +17,7 @@ public struct PollDefinition: Equatable, Sendable {
     /// When it was launched.
     public var startedAt: Timestamp
 
-    /// Takes the fields as they are; `PollDraft` is what checks them.
+    /// Takes the fields as they are; `NewPoll` is what checks them.
     public init(
         id: PollID, question: String, options: [String], type: PollType, durationSeconds: Int, startedAt: Timestamp
     ) {

@@ -25,7 +25,7 @@ final class SQLiteConnection {
     }
 
     deinit {
-        for unsafe statement in unsafe statements.values { unsafe sqlite3_finalize(statement) }
+        while let next = unsafe statements.popFirst() { unsafe sqlite3_finalize(next.value) }
         unsafe sqlite3_close_v2(handle)
     }
 

@@ -38,7 +38,8 @@ extension SQLiteStore {
             connection.prepare(
                 "INSERT OR REPLACE INTO snapshot VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 .id(header.campaign.uuid.bits), .integer(Int64(header.slot.index)), .lsn(header.lsn),
-                .lsn(header.epoch), .lsn(SnapshotHeader.format), header.wakeAt.map { .integer($0.milliseconds) } ?? .null,
+                .lsn(header.epoch), .lsn(SnapshotHeader.format),
+                header.wakeAt.map { .integer($0.milliseconds) } ?? .null,
                 .integer(header.holdsVoterData ? 1 : 0), .integer(Int64(header.byteCount)), .lsn(checksum),
                 .integer(complete ? 1 : 0), .integer(now.milliseconds)))
     }

@@ -1,9 +1,9 @@
 // A thread and what wakes it, over POSIX threads and semaphores.
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// A counting wake-up: `raise` never blocks, `wait` returns once for each raise.

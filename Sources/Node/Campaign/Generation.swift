@@ -14,12 +14,10 @@ enum PendingStep: Sendable {
     case deleted
 }
 
-/// What waits for a commit.
-enum GatedReply: Sendable {
-    case vote(ReplyTicket, VoteStatus)
-    case answer(ReplyTicket, Reply)
-    /// A new subscriber; the view was taken when it asked, at the committed position of that moment.
-    indirect case join(ReplyTicket, PollView?, Position)
+/// An answer that waits for a commit.
+struct GatedReply: Sendable {
+    let ticket: ReplyTicket
+    let reply: Reply
 }
 
 /// Everything of one campaign that hangs on one journal row.
@@ -30,13 +28,20 @@ struct Generation: Sendable {
     var openedAt: UInt64
     var steps: [PendingStep] = []
     var replies: [GatedReply] = []
-    /// The tally as of the seal, taken where an update may leave at the commit.
-    var tally: TallyView?
+    /// Answers to votes, by edge.
+    var votes: [[VoteReply]] = []
+    /// What may be seen once this row is committed; taken at the seal.
+    var view: CommittedView?
 
     init(openedAt: UInt64) { self.openedAt = openedAt }
 
     /// Nanoseconds since it was opened.
     func age(at now: UInt64) -> UInt64 { now &- openedAt }
+
+    mutating func append(_ reply: VoteReply, edge: Int, of edges: Int) {
+        if votes.isEmpty { votes = Array(repeating: [], count: edges) }
+        votes[edge].append(reply)
+    }
 
     mutating func noteVote() {
         if case .votes? = steps.last { return }

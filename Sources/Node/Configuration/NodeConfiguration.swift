@@ -1,7 +1,7 @@
 // Configuration comes from environment variables; each secret may also come from a file named by `NAME_FILE`. The
 // first fault stops the start with one line that names the variable, what is wrong, and a value that would be right.
 
-import Platform
+public import Platform
 
 /// A configuration that cannot be used; its description is the one line for the operator.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -50,7 +50,7 @@ public struct NodeConfiguration: Sendable {
     ///   - hostName: the name of a node that is given none.
     public static func load(
         environment: [String: String], cores: Int, hostName: String, isTerminal: Bool,
-        readFile: (String) -> [UInt8]?
+        readFile: @escaping (String) -> [UInt8]?
     ) throws(ConfigurationError) -> NodeConfiguration {
         let reader = EnvironmentReader(environment: environment, readFile: readFile)
         var configuration = NodeConfiguration()
@@ -77,6 +77,19 @@ public struct NodeConfiguration: Sendable {
         try configuration.readSecrets(reader)
         try refuseStores(reader)
         return configuration
+    }
+
+    /// The values in force, by variable; of secrets only whether they are set.
+    var summary: [(String, String)] {
+        [
+            ("TUMULTE_HTTP", http.description), ("TUMULTE_NODE_NAME", nodeName), ("TUMULTE_DATA", dataFolder),
+            ("TUMULTE_TOKEN_SECRET", tokenSecret == nil ? "not set: open mode" : "set"),
+            ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
+            ("TUMULTE_ORIGINS", origins.isEmpty ? "none" : origins.joined(separator: ",")),
+            ("TUMULTE_LOOPS", String(loopCount)), ("TUMULTE_MAX_CONNECTIONS", String(connectionLimit)),
+            ("TUMULTE_VOTER_RETENTION_DAYS", String(voterRetentionDays)), ("TUMULTE_LOG", logLevel.name),
+            ("TUMULTE_LOG_FORMAT", logFormat.rawValue),
+        ]
     }
 
     private static func isNodeName(_ name: String) -> Bool {

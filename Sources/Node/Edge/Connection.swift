@@ -26,7 +26,7 @@ struct Exchange {
 /// Results of a single vote or of a batch, in the order of the request.
 struct VoteResults {
     let isBatch: Bool
-    var results: [Result<(VoteStatus, Position), ClientError>?]
+    var results: [Result<(status: VoteStatus, position: Position), ClientError>?]
     var remaining: Int
 }
 

@@ -9,15 +9,9 @@ extension Edge {
         _ connection: Connection, _ request: HTTPRequest, _ campaign: CampaignID
     ) throws(ClientError) {
         let principal = try principal(of: request, allowsQuery: true)
-        var after: Position?
-        if let header = request.header("last-event-id") {
-            guard let (epoch, seq) = ServerSentEvents.parseLastEventID(header) else {
-                throw ClientError(
-                    .badRequest, "Last-Event-ID is epoch-seq",
-                    details: [.init(field: "Last-Event-ID", message: "two integers joined by a dash")])
-            }
-            after = Position(epoch: epoch, seq: seq)
-        }
+        // A mark that means nothing here is one that cannot be resumed: the stream begins with a snapshot.
+        let mark = request.header("last-event-id").flatMap(ServerSentEvents.parseLastEventID)
+        let after = mark.map { Position(epoch: $0.epoch, seq: $0.seq) }
         connection.principal = principal
         connection.phase = .eventStream
         connection.expiresAt = principal.expiresAt

@@ -55,11 +55,10 @@ extension Edge {
             requestID: makeRequestID(), route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
         connection.exchange = exchange
         let code: ErrorCode = failure.status == 413 ? .tooLarge : .badRequest
-        let headers = failure.headers.map { ($0.name, $0.value) }
         respond(
             connection, status: failure.status,
             json: ReplyDocuments.errorEnvelope(ClientError(code, failure.message), requestID: exchange.requestID),
-            headers: headers)
+            headers: ResponseHeaders.known(failure.headers))
     }
 
     private func makeRequestID() -> String {
@@ -92,11 +91,28 @@ extension Edge {
         case .failure(let miss): return missed(connection, miss)
         }
         connection.exchange?.route = route
+        guard hasFittingType(request) else { return refuseType(connection) }
         do {
             try dispatch(connection, request, route)
         } catch {
             fail(connection, error)
         }
+    }
+
+    /// Bodies are JSON. A browser sends that type across origins only after it has asked, so a foreign page cannot
+    /// make it send one unasked.
+    private func hasFittingType(_ request: HTTPRequest) -> Bool {
+        guard request.method == .post || request.method == .patch, request.path.hasPrefix("/v1/") else { return true }
+        let type = request.header("content-type") ?? ""
+        let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
+        return essence == "application/json"
+    }
+
+    private func refuseType(_ connection: Connection) {
+        let error = ClientError(.badRequest, "the body must be application/json")
+        respond(
+            connection, status: 415,
+            json: ReplyDocuments.errorEnvelope(error, requestID: connection.exchange?.requestID ?? ""))
     }
 
     private func missed(_ connection: Connection, _ miss: RouteMiss) {
@@ -109,7 +125,7 @@ extension Edge {
             respond(
                 connection, status: 405,
                 json: ReplyDocuments.errorEnvelope(error, requestID: connection.exchange?.requestID ?? ""),
-                headers: [("Allow", "\(allow)")])
+                headers: [("Allow", allow)])
         }
     }
 
@@ -153,7 +169,7 @@ extension Edge {
     /// Writes the answer of the current exchange and goes on to the next request.
     func respond(
         _ connection: Connection, status: Int, contentType: String, body: Span<UInt8>,
-        headers: [(StaticString, String)] = [], policy: StaticString
+        headers: [(StaticString, String)] = [], policy: String
     ) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil

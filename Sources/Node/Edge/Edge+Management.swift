@@ -30,25 +30,28 @@ extension Edge {
         switch route {
         case .createCampaign:
             try principal.requireCreation()
-            let draft = try CampaignDraft(body: try jsonBody(request).span)
+            let body = request.body
+            let draft = try CampaignDraft(body: body.span)
             create(connection, principal, draft, mark)
         case .readCampaign(let campaign): manage(connection, campaign, .readCampaign, nil)
         case .updateCampaign(let campaign):
-            let patch = try CampaignPatch(body: try jsonBody(request).span)
+            let body = request.body
+            let patch = try CampaignPatch(body: body.span)
             manage(connection, campaign, .update(principal, patch), nil)
         case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
         case .launchPoll(let campaign):
             try limitLaunches(principal)
-            let draft = try PollDraft(body: try jsonBody(request).span)
+            let body = request.body
+            let draft = try PollDraft(body: body.span)
             manage(connection, campaign, .launch(principal, draft), mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
         case .readPoll(let campaign, let poll): manage(connection, campaign, .readPoll(poll), nil)
         case .cancelPoll(let campaign, let poll):
-            try requireJSONType(request)
             manage(connection, campaign, .cancel(principal, poll), mark)
         case .signal(let campaign):
-            let draft = try SignalDraft(body: try jsonBody(request).span)
+            let body = request.body
+            let draft = try SignalDraft(body: body.span)
             manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
         case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
             preconditionFailure("not a management route: \(route)")
@@ -74,18 +77,28 @@ extension Edge {
         }
         let creation = CreationCommand(
             slot: slot, principal: principal, draft: draft, mark: mark, ticket: ticket(connection),
-            receivedAt: context.clock.now())
+            receivedAt: receivedAt)
         outboxes[context.loop(of: slot)].append(.create(creation))
         connection.outstanding += 1
     }
 
     /// Hands a command to the owner of its campaign at the end of this turn.
     func send(_ connection: Connection, _ campaign: CampaignID, _ body: CommandBody, request: RequestID? = nil) {
-        let command = Command(
-            campaign: campaign, ticket: ticket(connection, request), receivedAt: context.clock.now(), body: body)
-        outboxes[loop(of: campaign)].append(.command(command))
+        enqueue(Command(campaign: campaign, ticket: ticket(connection, request), receivedAt: receivedAt, body: body))
         connection.outstanding += 1
         if connection.outstanding >= EdgeBuffers.outstandingLimit { pauseReading(connection) }
+    }
+
+    /// Commands in a row for one campaign travel as one message.
+    func enqueue(_ command: Command) {
+        if let first = run.first, first.campaign != command.campaign { closeRun() }
+        run.append(command)
+    }
+
+    func closeRun() {
+        guard let first = run.first else { return }
+        outboxes[loop(of: first.campaign)].append(.commands(first.campaign, run))
+        run = []
     }
 
     func loop(of campaign: CampaignID) -> Int {
@@ -96,17 +109,6 @@ extension Edge {
     }
 
     // MARK: - Parts of a request
-
-    func requireJSONType(_ request: HTTPRequest) throws(ClientError) {
-        let type = request.header("content-type") ?? ""
-        let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
-        guard essence == "application/json" else { throw ClientError(.badRequest, ContentTypeFault.message) }
-    }
-
-    private func jsonBody(_ request: HTTPRequest) throws(ClientError) -> [UInt8] {
-        try requireJSONType(request)
-        return request.body
-    }
 
     private func historyLimit(_ request: HTTPRequest) throws(ClientError) -> Int {
         guard let text = HTTPQuery(request.query)?["limit"] else { return 20 }
@@ -143,11 +145,6 @@ extension Edge {
         guard principal.role != .service else { return }
         try context.launchLimiter.admit(principal.subject, at: context.clock.monotonic().nanoseconds)
     }
-}
-
-/// The one fault that answers 415: the code is `bad_request`, the status says more.
-enum ContentTypeFault {
-    static let message = "the body must be application/json"
 }
 
 extension Substring {

@@ -5,6 +5,22 @@ import Protocol
 import Web
 
 extension Edge {
+    /// Votes that one commit settled.
+    func votesSettled(_ replies: [VoteReply], _ position: Position) {
+        for index in replies.indices {
+            let reply = replies[index]
+            guard let connection = connection(reply.ticket) else { continue }
+            connection.outstanding -= 1
+            switch connection.phase {
+            case .webSocket: sendAck(connection, reply.ticket.request, reply.status, position)
+            case .http:
+                noteVote(connection, Int(reply.ticket.item), .success((status: reply.status, position: position)))
+            case .eventStream, .closing: break
+            }
+            if connection.isReadingPaused { resumeReading(connection) }
+        }
+    }
+
     func replyArrived(_ ticket: ReplyTicket, _ reply: Reply) {
         guard let connection = connection(ticket) else { return }
         connection.outstanding -= 1
@@ -19,7 +35,6 @@ extension Edge {
     private func replyToHTTP(_ connection: Connection, _ item: Int, _ reply: Reply) {
         guard let exchange = connection.exchange else { return }
         switch reply {
-        case .vote(let status, let position): noteVote(connection, item, .success((status, position)))
         case .signal(let position):
             respond(
                 connection, status: 202, json: ReplyDocuments.dataEnvelope(ReplyDocuments.position(position)))
@@ -39,7 +54,6 @@ extension Edge {
 
     private func replyToWebSocket(_ connection: Connection, _ id: RequestID?, _ reply: Reply) {
         switch reply {
-        case .vote(let status, let position): sendAck(connection, id, status, position)
         case .signal(let position): sendAck(connection, id, nil, position)
         case .failure(let error): sendMessage(connection, .error(id: id, campaign: nil, error))
         case .document: break  // no WebSocket message asks for one

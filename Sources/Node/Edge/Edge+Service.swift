@@ -7,7 +7,7 @@ import Web
 extension Edge {
     func servePage(_ connection: Connection, _ request: HTTPRequest, _ path: String) throws(ClientError) {
         guard let page = Page.page(for: path) else { throw ClientError(.notFound, "no such path") }
-        let headers = [("ETag", page.etag), ("Cache-Control", "no-cache")]
+        let headers: [(StaticString, String)] = [("ETag", page.etag), ("Cache-Control", Page.cacheControl)]
         if request.header("if-none-match") == page.etag {
             return respond(
                 connection, status: 304, contentType: page.contentType, body: [UInt8]().span, headers: headers,

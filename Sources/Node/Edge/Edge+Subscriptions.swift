@@ -65,9 +65,7 @@ extension Edge {
         guard topic.isUnused, topics[topic.campaign] === topic else { return }
         topics[topic.campaign] = nil
         let ticket = ReplyTicket(edge: index, connection: .max, generation: 0, request: nil)
-        let command = Command(
-            campaign: topic.campaign, ticket: ticket, receivedAt: context.clock.now(), body: .leave)
-        outboxes[loop(of: topic.campaign)].append(.command(command))
+        enqueue(Command(campaign: topic.campaign, ticket: ticket, receivedAt: receivedAt, body: .leave))
     }
 
     // MARK: - Answers
@@ -142,12 +140,12 @@ extension Edge {
                 if connection.stream.isBlocked || !connection.lane.isEmpty {
                     for (event, frame) in zip(events, frames) { wait(connection, event, frame) }
                 } else if connection.tail.isEmpty {
-                    joined.withUnsafeBytes { unsafe connection.stream.write($0) }
+                    unsafe joined.withUnsafeBytes { unsafe connection.stream.write($0) }
                     noteBlocked(connection)
                 } else {
                     // Replies of this turn go first, and the events ride along in the same write.
                     append(connection) { output in
-                        joined.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+                        unsafe joined.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
                     }
                 }
             }
@@ -161,7 +159,7 @@ extension Edge {
             wait(connection, event, frame)
         } else {
             append(connection) { output in
-                frame.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
+                unsafe frame.withUnsafeBytes { unsafe output.append(contentsOf: $0) }
             }
         }
     }

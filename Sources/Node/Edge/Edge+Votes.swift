@@ -9,7 +9,6 @@ extension Edge {
         _ connection: Connection, _ request: HTTPRequest, _ campaign: CampaignID, _ poll: PollID
     ) throws(ClientError) {
         let principal = try principal(of: request)
-        try requireJSONType(request)
         let drafts = try VotesDraft(body: request.body.span)
         let key = try idempotencyKey(request)
         switch drafts {
@@ -29,14 +28,13 @@ extension Edge {
         _ drafts: [Result<VoteDraft, ClientError>], _ principal: Principal, _ key: String?
     ) {
         guard !drafts.isEmpty else { return answerVotes(connection) }
-        let now = context.clock.now()
-        let loop = loop(of: campaign)
         for (index, draft) in drafts.enumerated() {
             do throws(ClientError) {
                 let vote = try vote(try draft.get(), poll, principal, key: key, item: index)
-                let command = Command(
-                    campaign: campaign, ticket: ticket(connection, item: index), receivedAt: now, body: .vote(vote))
-                outboxes[loop].append(.command(command))
+                enqueue(
+                    Command(
+                        campaign: campaign, ticket: ticket(connection, item: index), receivedAt: receivedAt,
+                        body: .vote(vote)))
                 connection.outstanding += 1
             } catch {
                 noteVote(connection, index, .failure(error))
@@ -63,7 +61,7 @@ extension Edge {
     }
 
     /// Takes in one vote's result; the last one answers the request.
-    func noteVote(_ connection: Connection, _ index: Int, _ result: Result<(VoteStatus, Position), ClientError>) {
+    func noteVote(_ connection: Connection, _ index: Int, _ result: Result<(status: VoteStatus, position: Position), ClientError>) {
         guard var votes = connection.exchange?.votes, index < votes.results.count, votes.results[index] == nil else {
             return
         }
@@ -82,8 +80,8 @@ extension Edge {
             return
         }
         switch votes.results.first ?? nil {
-        case .success(let (status, position))?:
-            respond(connection, status: 200, json: ReplyDocuments.voteResult(status, position))
+        case .success(let vote)?:
+            respond(connection, status: 200, json: ReplyDocuments.voteResult(vote.status, vote.position))
         case .failure(let error)?: fail(connection, error)
         case nil: break
         }

@@ -18,7 +18,7 @@ extension Edge {
                 connection, status: error.status,
                 json: ReplyDocuments.errorEnvelope(
                     ClientError(.badRequest, error.message), requestID: connection.exchange?.requestID ?? ""),
-                headers: error.headers.map { ($0.name, $0.value) })
+                headers: ResponseHeaders.known(error.headers))
         }
         var principal: Principal?
         if context.tokens == nil {
@@ -188,13 +188,24 @@ extension Edge {
 
     func sendAck(_ connection: Connection, _ id: RequestID?, _ status: VoteStatus?, _ position: Position) {
         guard let state = connection.webSocket else { return }
-        scratch.removeAll(keepingCapacity: true)
-        if state.isBinary {
-            BinaryClientCodec.encodeAck(id: id, status: status, position: position, into: &scratch)
-        } else {
-            JSONClientCodec.encodeAck(id: id, status: status, position: position, into: &scratch)
+        append(connection) { output in
+            // The two bytes of a short frame's head are put down first; an ack with a long id is framed anew.
+            let start = output.count
+            WebSocketFrame.appendHeader(state.isBinary ? .binary : .text, length: 0, into: &output)
+            if state.isBinary {
+                BinaryClientCodec.encodeAck(id: id, status: status, position: position, into: &output)
+            } else {
+                JSONClientCodec.encodeAck(id: id, status: status, position: position, into: &output)
+            }
+            let length = output.count - start - 2
+            if length < 126 {
+                output[start + 1] = UInt8(length)
+            } else {
+                let payload = Array(output[(start + 2)...])
+                output.removeSubrange(start...)
+                WebSocketFrame.append(state.isBinary ? .binary : .text, payload, into: &output)
+            }
         }
-        appendScratch(connection, isBinary: state.isBinary)
     }
 
     func sendMessage(_ connection: Connection, _ message: ServerMessage) {

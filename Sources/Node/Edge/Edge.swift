@@ -16,7 +16,7 @@ actor Edge {
     nonisolated let index: UInt16
     nonisolated let loop: EventLoop
     nonisolated let inbox: Inbox<EdgeMessage>
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     let context: EdgeContext
 
@@ -36,6 +36,10 @@ actor Edge {
     // Commands of this turn, by the loop of their shard
     var outboxes: [[ShardMessage]]
     var lastRoute: (campaign: CampaignID, loop: Int)?
+    /// Commands in a row for one campaign, not in an outbox yet.
+    var run: [Command] = []
+    /// When the bytes at hand were read.
+    var receivedAt: Timestamp
 
     // Reused buffers
     var scratch: [UInt8] = []
@@ -55,6 +59,7 @@ actor Edge {
         self.inbox = inbox
         self.context = context
         outboxes = Array(repeating: [], count: context.shards.count)
+        receivedAt = context.clock.now()
         seconds = UInt32(truncatingIfNeeded: context.clock.monotonic().nanoseconds / 1_000_000_000)
         wheel = ConnectionWheel(now: seconds)
         date = HTTPDate.format(unixSeconds: context.clock.now().milliseconds / 1000)
@@ -72,7 +77,7 @@ actor Edge {
         }
         ticker.schedule(afterNanoseconds: 1_000_000_000, repeatingNanoseconds: 1_000_000_000)
         self.ticker = ticker
-        pump = Task { await self.run() }
+        pump = Task(executorPreference: loop) { await self.run() }
     }
 
     /// Closes every connection and ends the pump.
@@ -96,6 +101,7 @@ actor Edge {
     private func deliver(_ message: EdgeMessage) {
         switch message {
         case .event(let event): eventArrived(event)
+        case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)
         case .joinFailed(let ticket, let campaign, let error): joinFailed(ticket, campaign, error)
@@ -104,6 +110,7 @@ actor Edge {
 
     /// The end of a loop's turn: commands leave in one batch per shard, bytes in one write per connection.
     func turnEnded() {
+        closeRun()
         for shard in outboxes.indices where !outboxes[shard].isEmpty {
             if !context.shards[shard].post(contentsOf: &outboxes[shard]) { refuseOverload(shard) }
         }
@@ -123,11 +130,17 @@ actor Edge {
         let error = ClientError(.overloaded, "too many commands are waiting", retryAfterMilliseconds: 1000)
         context.metrics.overloads.add(UInt64(refused.count))
         for message in refused {
-            guard case .command(let command) = message else { continue }
-            if case .subscribe = command.body {
-                joinFailed(command.ticket, command.campaign, error)
-            } else {
-                replyArrived(command.ticket, .failure(error))
+            switch message {
+            case .commands(_, let commands):
+                for command in commands {
+                    if case .subscribe = command.body {
+                        joinFailed(command.ticket, command.campaign, error)
+                    } else {
+                        replyArrived(command.ticket, .failure(error))
+                    }
+                }
+            case .create(let creation): replyArrived(creation.ticket, .failure(error))
+            case .rows, .snapshotStored, .opened, .verified, .tick, .snapshotWanted: break  // no edge sends these
             }
         }
     }
@@ -157,7 +170,7 @@ actor Edge {
         connectionCount += 1
         context.metrics.connections.add(1)
         stream.token = Int(index)
-        stream.handler = self
+        unsafe stream.handler = self
         setDeadline(connection, .head, after: EdgeTimeouts.headSeconds)
         stream.startReading()
     }
@@ -179,8 +192,9 @@ actor Edge {
     func received(_ token: Int, _ bytes: UnsafeMutableRawBufferPointer) {
         guard let connection = connections[token] else { return }
         connection.lastHeard = seconds
+        receivedAt = context.clock.now()
         switch connection.phase {
-        case .http: receivedHTTP(connection, bytes)
+        case .http: unsafe receivedHTTP(connection, bytes)
         case .webSocket: unsafe receivedWebSocket(connection, bytes)
         case .eventStream, .closing: break  // nothing more is expected; the bytes are dropped
         }
@@ -226,7 +240,7 @@ actor Edge {
         finishIfDrained(connection)
     }
 
-    private func releaseTail(_ connection: Connection) {
+    func releaseTail(_ connection: Connection) {
         var buffer: [UInt8] = []
         swap(&buffer, &connection.tail)
         // An idle connection owns no buffer; a few are kept for the next turn.

@@ -4,10 +4,18 @@ import Web
 
 enum ResponseHeaders {
     /// Nothing that an API answer could make a browser load.
-    static let apiPolicy: StaticString = "default-src 'none'; frame-ancestors 'none'"
+    static let apiPolicy = "default-src 'none'; frame-ancestors 'none'"
+
+    /// The headers that a refusal of the HTTP layer asks for, as names of this program's own.
+    static func known(_ headers: [HTTPHeader]) -> [(StaticString, String)] {
+        let names: [StaticString] = ["Upgrade", "Sec-WebSocket-Version", "Allow"]
+        return headers.compactMap { header in
+            names.first { $0.description == header.name }.map { ($0, header.value) }
+        }
+    }
 
     static func appendHead(
-        status: Int, contentType: String, bodyBytes: Int?, exchange: Exchange, node: String, policy: StaticString,
+        status: Int, contentType: String, bodyBytes: Int?, exchange: Exchange, node: String, policy: String,
         headers: [(StaticString, String)], closes: Bool, date: [UInt8],
         to output: inout [UInt8]
     ) {
@@ -18,7 +26,7 @@ enum ResponseHeaders {
         head.add("X-Content-Type-Options", "nosniff")
         head.add("Referrer-Policy", "no-referrer")
         head.add("Cross-Origin-Resource-Policy", "same-origin")
-        head.add("Content-Security-Policy", "\(policy)")
+        head.add("Content-Security-Policy", policy)
         var namesCache = false
         for (name, value) in headers {
             head.add(name, value)

@@ -48,7 +48,7 @@ enum Route: Equatable {
 enum RouteMiss: Error, Equatable {
     case notFound
     /// The path exists for other methods, listed as in the `Allow` header.
-    case methodNotAllowed(allow: StaticString)
+    case methodNotAllowed(allow: String)
     /// An id in the path is not in its one accepted form.
     case badIdentifier
 }

@@ -1,4 +1,18 @@
+// The program: everything it does is in `Node`.
+
+internal import Node
+internal import Platform
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
 @main
 struct Main {
-    static func main() {}
+    static func main() async {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        exit(await CommandLineTool.run(arguments, environment: ProcessFacts.environment))
+    }
 }

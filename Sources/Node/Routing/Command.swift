@@ -1,7 +1,7 @@
 // What an edge asks of the owner of a campaign. Commands are plain values: today they cross from loop to loop, and
 // nothing in them would keep them from crossing to another node.
 
-import Platform
+import Domain
 import Protocol
 
 /// Where an answer goes back to. The generation keeps an answer from reaching a newer connection in the same place.

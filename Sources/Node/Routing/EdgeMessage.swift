@@ -4,7 +4,6 @@ import Protocol
 
 /// The answer to one command.
 enum Reply: Sendable {
-    case vote(VoteStatus, Position)
     case signal(Position)
     /// JSON of the `data` of a success, or of the `error` (without its request id) where `status` is 400 or more.
     indirect case document(status: Int, json: [UInt8])
@@ -17,7 +16,15 @@ struct Joined: Sendable {
     let missed: [SharedEvent]
 }
 
+/// An accepted vote's way back.
+struct VoteReply: Sendable {
+    let ticket: ReplyTicket
+    let status: VoteStatus
+}
+
 enum EdgeMessage: Sendable {
+    /// Votes that one commit settled, all answered with one position.
+    case votes([VoteReply], Position)
     case reply(ReplyTicket, Reply)
     indirect case joined(ReplyTicket, Joined)
     indirect case joinFailed(ReplyTicket, CampaignID, ClientError)

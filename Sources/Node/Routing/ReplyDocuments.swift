@@ -29,6 +29,16 @@ enum ReplyDocuments {
         }
     }
 
+    static func voteResult(_ status: VoteStatus, _ position: Position) -> [UInt8] {
+        build { HTTPReplies.vote(status, at: position, to: &$0) }
+    }
+
+    static func voteResults(
+        _ results: [Result<(status: VoteStatus, position: Position), ClientError>]
+    ) -> [UInt8] {
+        build { HTTPReplies.votes(results, to: &$0) }
+    }
+
     static func dataEnvelope(_ json: [UInt8]) -> [UInt8] {
         build { output in HTTPReplies.data(to: &output) { $0.append(contentsOf: json) } }
     }

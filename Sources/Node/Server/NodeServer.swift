@@ -5,8 +5,8 @@
 
 import Cluster
 import Domain
-import Journal
-import Platform
+public import Journal
+public import Platform
 import Protocol
 import Web
 
@@ -18,7 +18,8 @@ public actor NodeServer {
     private let configuration: NodeConfiguration
     private let group: LoopGroup
     private let journal: any Journal
-    private let lock: DataLock?
+    /// Held as long as the node exists.
+    private let lock: DataLock
     private let shards: [Shard]
     private let edges: [Edge]
     private let shardInboxes: [Inbox<ShardMessage>]
@@ -46,8 +47,7 @@ public actor NodeServer {
         self.clock = clock
         self.log = log
         address = configuration.http
-        let lock = try DataLock(folder: configuration.dataFolder)
-        self.lock = lock
+        lock = try DataLock(folder: configuration.dataFolder)
         let journal = try SQLiteJournal(
             folder: configuration.dataFolder, now: { clock.now() }, nanoseconds: { clock.monotonic().nanoseconds })
         self.journal = journal
@@ -109,13 +109,14 @@ public actor NodeServer {
         var options = TCPListenerOptions()
         // What the kernel holds for a client that does not read is bounded here: a stalled overlay must not collect
         // minutes of tallies that nobody will look at.
-        options.sendBufferBytes = 16 * 1024
+        options.sendBufferBytes = 8 * 1024
         options.notSentLowWater = 4 * 1024
+        let settings = options
         let edges = edges
         let loops = group.loops
         let http = configuration.http
         let listener = try await onLoop(loops[0]) { () throws(SystemError) in
-            try TCPListener(http, options: options, loops: loops) { loop, stream in
+            try TCPListener(http, options: settings, loops: loops) { loop, stream in
                 let edge = edges[loop.index]
                 edge.assumeIsolated { $0.accept(stream) }
             }
@@ -171,7 +172,6 @@ public actor NodeServer {
         for shard in shards { await shard.stop() }
         await journal.close()
         group.shutdown()
-        lock?.release()
         log.info("node.stopped")
     }
 

@@ -1,5 +1,6 @@
 // From effects to rows and back: sealing, submission, and what the journal answered.
 
+import Domain
 import Journal
 import Platform
 import Protocol

@@ -18,7 +18,7 @@ actor Shard {
     nonisolated let index: Int
     nonisolated let loop: EventLoop
     nonisolated let inbox: Inbox<ShardMessage>
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     let context: ShardContext
     let campaignContext: CampaignContext
@@ -66,7 +66,7 @@ actor Shard {
     /// Starts the pump; call once.
     func start() {
         timer = LoopTimer(on: loop) { [inbox] in inbox.post(.tick) }
-        pump = Task { await self.run() }
+        pump = Task(executorPreference: loop) { await self.run() }
     }
 
     /// Ends the pump once everything that was posted is handled, and every verification with it.
@@ -93,7 +93,7 @@ actor Shard {
 
     private func take(_ message: ShardMessage) async {
         switch message {
-        case .command(let command): route(command)
+        case .commands(let campaign, let commands): route(commands, to: campaign)
         case .create(let creation): await create(creation, message)
         case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
         case .snapshotStored(let outcome): await snapshotAnswered(outcome)
@@ -108,35 +108,47 @@ actor Shard {
 
     // MARK: - Commands
 
-    private func route(_ command: Command) {
-        guard let entry = campaigns[command.campaign] else { return routeElsewhere(command) }
-        if let refusal = refusal(of: command.body) { return refuse(command, refusal) }
-        if entry.commands.isEmpty { touched.append(entry) }
-        entry.commands.append(command)
+    private func route(_ commands: [Command], to campaign: CampaignID) {
+        guard let entry = campaigns[campaign] else { return routeElsewhere(commands, campaign) }
+        var taken = commands
+        if isJournalFailing || uncommittedBytes > ShardLimits.uncommittedBytesLimit {
+            taken = commands.filter { command in
+                guard let refusal = refusal(of: command.body) else { return true }
+                refuse(command, refusal)
+                return false
+            }
+            guard !taken.isEmpty else { return }
+        }
+        if entry.commands.isEmpty {
+            touched.append(entry)
+            entry.commands = taken
+        } else {
+            entry.commands.append(contentsOf: taken)
+        }
     }
 
     /// The campaign is not in memory: its slot is still opening, is not served, or there is no such campaign.
-    private func routeElsewhere(_ command: Command) {
-        let slot = Slot(of: command.campaign)
+    private func routeElsewhere(_ commands: [Command], _ campaign: CampaignID) {
+        let slot = Slot(of: campaign)
+        let error: ClientError
         switch slots[slot] {
         case .opening(var waiting)?:
-            guard waiting.count < ShardLimits.waitingCommandsLimit else {
-                return refuse(
-                    command, ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000))
+            if waiting.count < ShardLimits.waitingMessagesLimit {
+                slots[slot] = nil  // so that the queue is changed in place
+                waiting.append(.commands(campaign, commands))
+                slots[slot] = .opening(waiting: waiting)
+                return
             }
-            slots[slot] = nil  // so that the queue is changed in place
-            waiting.append(.command(command))
-            slots[slot] = .opening(waiting: waiting)
-        case .open?: refuse(command, ClientError(.notFound, "no such campaign"))
-        case .refused(let reason)?: refuse(command, ClientError(.unavailable, reason, retryAfterMilliseconds: 5000))
-        case nil:
-            refuse(command, ClientError(.unavailable, "the slot is not served here", retryAfterMilliseconds: 1000))
+            error = ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000)
+        case .open?: error = ClientError(.notFound, "no such campaign")
+        case .refused(let reason)?: error = ClientError(.unavailable, reason, retryAfterMilliseconds: 5000)
+        case nil: error = ClientError(.unavailable, "the slot is not served here", retryAfterMilliseconds: 1000)
         }
+        for command in commands { refuse(command, error) }
     }
 
     /// While the journal fails nothing is applied that would need it; what is already applied keeps waiting for it.
     private func refusal(of body: CommandBody) -> ClientError? {
-        guard isJournalFailing || uncommittedBytes > ShardLimits.uncommittedBytesLimit else { return nil }
         switch body {
         case .subscribe, .leave, .verify, .manage(.readCampaign, _), .manage(.readPolls, _), .manage(.readPoll, _):
             return nil
@@ -160,12 +172,9 @@ actor Shard {
         let entries = touched
         touched.removeAll(keepingCapacity: true)
         for entry in entries {
-            var commands: [Command] = []
-            swap(&commands, &entry.commands)
-            let turn = await entry.actor.handle(commands)
-            commands.removeAll(keepingCapacity: true)
-            swap(&commands, &entry.commands)
-            noteTurn(entry, turn)
+            let commands = entry.commands
+            entry.commands = []
+            noteTurn(entry, await entry.actor.handle(commands))
         }
     }
 
@@ -207,7 +216,7 @@ actor Shard {
 
     private func createElsewhere(_ creation: CreationCommand, _ message: ShardMessage) {
         let ticket = creation.ticket
-        if case .opening(var waiting)? = slots[creation.slot], waiting.count < ShardLimits.waitingCommandsLimit {
+        if case .opening(var waiting)? = slots[creation.slot], waiting.count < ShardLimits.waitingMessagesLimit {
             slots[creation.slot] = nil
             waiting.append(message)
             slots[creation.slot] = .opening(waiting: waiting)
@@ -298,8 +307,8 @@ actor Shard {
 }
 
 enum ShardLimits {
-    /// Commands that may wait for one opening slot.
-    static let waitingCommandsLimit = 10_000
+    /// Batches of commands that may wait for one opening slot.
+    static let waitingMessagesLimit = 10_000
     /// Bytes of effects of one shard that may wait for the journal.
     static let uncommittedBytesLimit = 64 * 1024 * 1024
     /// Comparisons with the journal that may run at once in one shard.

@@ -16,7 +16,8 @@ struct CreationCommand: Sendable {
 }
 
 enum ShardMessage: Sendable {
-    case command(Command)
+    /// Commands of one edge and turn for one campaign, in order.
+    case commands(CampaignID, [Command])
     indirect case create(CreationCommand)
     /// Rows that the journal answered for.
     case rows([RowOutcome])

@@ -21,7 +21,7 @@ import Synchronization
 ///
 /// `@unchecked Sendable`: everything but `remote` is touched on the loop's thread alone (each entry checks that it is
 /// there), and `remote` is behind a mutex.
-@safe public final class EventLoop: SerialExecutor, @unchecked Sendable {
+@safe public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     /// The loop's place in its group.
     public let index: Int
     /// Turns so far; for tests and metrics, read on the loop.

@@ -53,8 +53,13 @@ public final class Inbox<Element: Sendable>: Sendable {
     ///
     /// One consumer at a time. It resumes on the caller's actor.
     ///
-    /// - Parameter recycling: an emptied array whose capacity serves the next posts.
-    public func next(recycling: consuming [Element]) async -> [Element]? {
+    /// - Parameters:
+    ///   - recycling: an array whose capacity serves the next posts; its elements are dropped.
+    ///   - isolation: the caller's actor. It is passed by hand: a continuation that is awaited in a function with the
+    ///     caller's isolation implied resumes by way of the global executor (Swift 6.3), two thread switches a batch.
+    public func next(
+        recycling: consuming [Element], isolation: isolated (any Actor)? = #isolation
+    ) async -> [Element]? {
         var spare = recycling
         while true {
             if let batch = take(&spare) { return batch }

@@ -117,7 +117,7 @@ public enum JSONViews {
     }
 
     /// Appends the fields `epoch` and `seq`, without braces.
-    static func positionFields(_ position: Position, to output: inout [UInt8]) {
+    public static func positionFields(_ position: Position, to output: inout [UInt8]) {
         JSONWriter.raw("\"epoch\":", to: &output)
         JSONWriter.integer(position.epoch, to: &output)
         JSONWriter.raw(",\"seq\":", to: &output)
@@ -125,7 +125,7 @@ public enum JSONViews {
     }
 
     /// Appends the fields `code` and `message`, without braces.
-    static func errorFields(_ error: ClientError, to output: inout [UInt8]) {
+    public static func errorFields(_ error: ClientError, to output: inout [UInt8]) {
         JSONWriter.raw("\"code\":\"", to: &output)
         JSONWriter.raw(error.code.name, to: &output)
         JSONWriter.raw("\",\"message\":", to: &output)
@@ -133,7 +133,7 @@ public enum JSONViews {
     }
 
     /// Appends a comma and the field `details` where there are any.
-    static func errorDetails(_ error: ClientError, to output: inout [UInt8]) {
+    public static func errorDetails(_ error: ClientError, to output: inout [UInt8]) {
         guard !error.details.isEmpty else { return }
         JSONWriter.raw(",\"details\":", to: &output)
         JSONWriter.array(error.details, to: &output) { detail, output in

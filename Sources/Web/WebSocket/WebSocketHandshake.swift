@@ -38,7 +38,10 @@ public enum WebSocketHandshake {
         guard request.isWebSocketUpgrade else {
             throw HTTPFailure(
                 426, "bad_request", "This address speaks WebSocket only.",
-                headers: [HTTPHeader(name: "Upgrade", value: "websocket")])
+                headers: [
+                    HTTPHeader(name: "Sec-WebSocket-Version", value: "13"),
+                    HTTPHeader(name: "Upgrade", value: "websocket"),
+                ])
         }
         guard request.headers("sec-websocket-version") == ["13"] else {
             throw HTTPFailure(

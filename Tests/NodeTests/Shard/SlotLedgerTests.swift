@@ -15,23 +15,32 @@ struct SlotLedgerTests {
         var ledger = ledger()
         seal(&ledger, 1)
         seal(&ledger, 2)
-        let first = try #require(ledger.next(at: 0))
+        let sent = ledger.next(at: 0)
+        let first = try #require(sent)
         #expect(first.lsn == 11 && first.epoch == 3)
-        #expect(ledger.next(at: 0) == nil)
-        #expect(ledger.answered(11, .committed, at: 0) == .committed(11))
+        let none = ledger.next(at: 0)
+        #expect(none == nil)
+        let result1 = ledger.answered(11, .committed, at: 0)
+        #expect(result1 == .committed(11))
         #expect(ledger.committedThrough == 11)
-        #expect(ledger.next(at: 0)?.lsn == 12)
+        let result2 = ledger.next(at: 0)?.lsn
+        #expect(result2 == 12)
     }
 
     @Test func `a failed row is sent again, the same, after a pause that doubles`() throws {
         var ledger = ledger()
         seal(&ledger, 1)
-        let first = try #require(ledger.next(at: 0))
-        #expect(ledger.answered(11, .failed(.io("x")), at: 0) == .retry(at: SlotLedger.firstPause))
+        let sent = ledger.next(at: 0)
+        let first = try #require(sent)
+        let result3 = ledger.answered(11, .failed(.io("x")), at: 0)
+        #expect(result3 == .retry(at: SlotLedger.firstPause))
         seal(&ledger, 2)
-        #expect(ledger.next(at: SlotLedger.firstPause - 1) == nil)
-        #expect(ledger.next(at: SlotLedger.firstPause) == first)
-        #expect(ledger.answered(11, .failed(.io("x")), at: 0) == .retry(at: 2 * SlotLedger.firstPause))
+        let result4 = ledger.next(at: SlotLedger.firstPause - 1)
+        #expect(result4 == nil)
+        let result5 = ledger.next(at: SlotLedger.firstPause)
+        #expect(result5 == first)
+        let result6 = ledger.answered(11, .failed(.io("x")), at: 0)
+        #expect(result6 == .retry(at: 2 * SlotLedger.firstPause))
         var now: UInt64 = 0
         for _ in 0..<20 {
             now += SlotLedger.longestPause
@@ -44,9 +53,11 @@ struct SlotLedgerTests {
     @Test func `an answer for another row changes nothing`() {
         var ledger = ledger()
         seal(&ledger, 1)
-        #expect(ledger.answered(11, .committed, at: 0) == .stale)
+        let result7 = ledger.answered(11, .committed, at: 0)
+        #expect(result7 == .stale)
         _ = ledger.next(at: 0)
-        #expect(ledger.answered(12, .committed, at: 0) == .stale)
+        let result8 = ledger.answered(12, .committed, at: 0)
+        #expect(result8 == .stale)
         #expect(ledger.committedThrough == 10)
     }
 
@@ -54,7 +65,8 @@ struct SlotLedgerTests {
         var ledger = ledger()
         seal(&ledger, 1)
         _ = ledger.next(at: 0)
-        #expect(ledger.answered(11, .fenced, at: 0) == .fenced)
+        let result9 = ledger.answered(11, .fenced, at: 0)
+        #expect(result9 == .fenced)
     }
 
     @Test func `bytes are counted until their commit`() {

@@ -118,6 +118,12 @@ function clearErrors(form) {
   for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 
+/** The server's words as a sentence; a fault of a field reads "must be …" and gets its subject. */
+function sentence(message, subject = "") {
+  const text = subject && /^[a-z]/.test(message) ? `${subject} ${message}` : message;
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.?!:]$/.test(text) ? "" : ".");
+}
+
 /** @param {HTMLFormElement} form @param {Record<string, [any, any]>} fields name → [input, place of the message] */
 function showErrors(form, error, fields) {
   let first = null;
@@ -127,14 +133,14 @@ function showErrors(form, error, fields) {
     const [name, index] = field.split(/[[.]/).map((part) => part.replace("]", ""));
     const entry = fields[`${name}.${index}`] ?? fields[name];
     if (!entry) {
-      if (field !== "poll") rest.push(message);
+      if (field !== "poll") rest.push(sentence(`${field} ${message}`));
       continue;
     }
-    setText(entry[1], message);
+    setText(entry[1], sentence(message, "This"));
     entry[0].setAttribute("aria-invalid", "true");
     first ??= entry[0];
   }
-  const text = [...new Set([first ? null : error.message, ...rest])].filter(Boolean).join(" ");
+  const text = [...new Set([first ? null : sentence(error.message), ...rest])].filter(Boolean).join(" ");
   setText(form.querySelector(".form-error"), text);
   first?.focus();
 }
@@ -276,7 +282,7 @@ function showCampaign(id, host) {
     "poll:end": () => refreshHistory(here),
     "campaign:updated": (campaign) => nameCampaign(campaign.name, campaign.description),
     "campaign:deleted": () => { forget(id); missing("This campaign was deleted."); },
-    error: (error) => missing(error.code === "not_found" ? "There is no campaign with this id." : error.message),
+    error: (error) => missing(error.code === "not_found" ? "There is no campaign with this id." : sentence(error.message)),
   });
   client.connect();
   client.request("GET", `/v1/campaigns/${id}`).then((campaign) => {
@@ -480,7 +486,7 @@ async function vote(poll, option) {
     setText($("vote-status"), `${voteTexts[status]}: ${name}${times}.`);
   } catch (error) {
     setText($("vote-status"), "");
-    setText($("live-error"), error.unknown ? "No answer came: vote again to be sure." : error.message);
+    setText($("live-error"), error.unknown ? "No answer came: vote again to be sure." : sentence(error.message));
   }
   if (shown?.id === poll) showPoll(shown);
 }
@@ -581,7 +587,7 @@ $("cancel").addEventListener("click", async () => {
     await client.request("POST", `/v1/campaigns/${place.id}/polls/${poll.id}/cancel`, {});
     $("live-title").focus();
   } catch (error) {
-    setText($("live-error"), error.message);
+    setText($("live-error"), sentence(error.message));
   } finally {
     $("cancel").disabled = false;
   }

@@ -173,7 +173,9 @@ export function applyPollEvent(poll, event, data, position) {
  */
 export function secondsLeft(poll, now) {
   if (poll.status !== "RUNNING") return 0;
-  return Math.max(0, Math.ceil((Date.parse(poll.endsAt) - now) / 1000));
+  const left = Math.ceil((Date.parse(poll.endsAt) - now) / 1000);
+  // The two clocks are known to agree within some milliseconds only: a poll of 60 s never starts at 61.
+  return Math.min(poll.durationSeconds, Math.max(0, left));
 }
 
 /** Whether two votes are of one voter in one poll. @param {any} a @param {any} b */

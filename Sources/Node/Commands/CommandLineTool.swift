@@ -1,0 +1,186 @@
+// `tumulte`: runs what the command line asks for and returns the exit status.
+
+import Journal
+import Platform
+import Protocol
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// The program behind the command line.
+public enum CommandLineTool {
+    private static let failed: Int32 = 1
+    private static let wrongUsage: Int32 = 2
+    private static let wrongConfiguration: Int32 = 78
+
+    /// Runs one command.
+    ///
+    /// - Parameter arguments: without the program's name.
+    /// - Returns: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+    public static func run(_ arguments: [String], environment: [String: String]) async -> Int32 {
+        let command: ParsedCommand
+        do {
+            command = try CommandParser.parse(arguments)
+        } catch {
+            complain("tumulte: \(error.message)")
+            complain("Try: tumulte \(error.command.map { "\($0) " } ?? "")--help")
+            return wrongUsage
+        }
+        switch command {
+        case .help(let text): print(text)
+        case .version: print("tumulte \(Version.current)")
+        case .health(let url): return HealthQuery.run(url.isEmpty ? defaultURL(environment) : url)
+        case .verify(let campaign, let target): return verify(campaign, target, environment)
+        case .node, .migrate, .check, .token, .repair: return await runConfigured(command, environment)
+        }
+        return 0
+    }
+
+    private static func complain(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    private static func runConfigured(_ command: ParsedCommand, _ environment: [String: String]) async -> Int32 {
+        let configuration: NodeConfiguration
+        do {
+            configuration = try NodeConfiguration.load(
+                environment: environment, cores: ProcessFacts.cores, hostName: ProcessFacts.hostName,
+                isTerminal: ProcessFacts.isTerminal, readFile: ProcessFacts.readFile)
+        } catch {
+            complain("\(error)")
+            return wrongConfiguration
+        }
+        switch command {
+        case .node: return await NodeMain.run(configuration)
+        case .migrate: return await withStore(configuration) { _ in print("The store is ready.") }
+        case .check: return await check(configuration)
+        case .token(let request): return token(request, configuration)
+        case .repair(let slot, let lsn):
+            return await withStore(configuration) { journal in
+                let moved = try await journal.repair(Slot(slot), keepThrough: lsn)
+                print("\(moved) rows of slot \(slot) were set aside in journal_quarantine; the node can be started.")
+            }
+        case .help, .version, .verify, .health: preconditionFailure("needs no configuration: \(command)")
+        }
+    }
+
+    // MARK: - Commands
+
+    private static func withStore(
+        _ configuration: NodeConfiguration, _ body: (any Journal) async throws -> Void
+    ) async -> Int32 {
+        if let reason = DataFolder.create(configuration.dataFolder) {
+            complain(reason)
+            return failed
+        }
+        let clock = SystemClock()
+        do {
+            let lock = try DataLock(folder: configuration.dataFolder)
+            let journal = try SQLiteJournal(
+                folder: configuration.dataFolder, now: { clock.now() },
+                nanoseconds: { clock.monotonic().nanoseconds })
+            do {
+                try await body(journal)
+            } catch {
+                await journal.close()
+                throw error
+            }
+            await journal.close()
+            withExtendedLifetime(lock) {}
+            return 0
+        } catch {
+            complain("\(error)")
+            return failed
+        }
+    }
+
+    private static func check(_ configuration: NodeConfiguration) async -> Int32 {
+        for (name, value) in configuration.summary { print("\(name) = \(value)") }
+        return await withStore(configuration) { _ in print("The store in \(configuration.dataFolder) is in order.") }
+    }
+
+    private static func token(_ request: TokenRequest, _ configuration: NodeConfiguration) -> Int32 {
+        guard let secret = configuration.tokenSecret else {
+            complain(
+                "TUMULTE_TOKEN_SECRET: is needed to sign tokens; for example "
+                    + "TUMULTE_TOKEN_SECRET=$(head -c 32 /dev/urandom | base64)")
+            return wrongConfiguration
+        }
+        print(
+            TokenVerifier.mint(
+                secret: secret, subject: request.subject, role: request.role, channel: request.channel,
+                lifetime: request.lifetimeSeconds, now: SystemClock().now()))
+        return 0
+    }
+
+    private static func defaultURL(_ environment: [String: String]) -> String {
+        "http://" + (environment["TUMULTE_HTTP"] ?? "127.0.0.1:8080")
+    }
+
+    private static func verify(
+        _ campaign: String, _ target: AdminTarget, _ environment: [String: String]
+    ) -> Int32 {
+        let token = target.token ?? environment["TUMULTE_ADMIN_TOKEN"]
+        let answer: SimpleHTTPClient.Answer
+        do {
+            answer = try SimpleHTTPClient.send(
+                "POST", target.url ?? defaultURL(environment), "/admin/campaigns/\(campaign)/verify", bearer: token)
+        } catch {
+            complain("\(error)")
+            return failed
+        }
+        let text = String(decoding: answer.body, as: UTF8.self)
+        guard answer.status == 200, let report = VerifyAnswer(answer.body) else {
+            complain("the node answered \(answer.status): \(text)")
+            return failed
+        }
+        print(target.isJSON ? text : report.table(campaign))
+        return report.isOK ? 0 : failed
+    }
+}
+
+/// `tumulte health`.
+enum HealthQuery {
+    static func run(_ url: String) -> Int32 {
+        guard let answer = try? SimpleHTTPClient.send("GET", url, "/health/live", bearer: nil) else { return 1 }
+        return answer.status == 200 ? 0 : 1
+    }
+}
+
+/// What a node says of a campaign that it verified.
+struct VerifyAnswer {
+    let isOK: Bool
+    let lsn: Int64
+    let votes: Int64
+    let liveHash: String
+    let replayHash: String?
+
+    init?(_ body: [UInt8]) {
+        let bytes = body.span
+        guard let document = try? JSONObject.document(bytes), let slice = document.member("data", bytes),
+            let data = try? JSONObject(slice, bytes), let lsn = data.member("lsn", bytes)?.integer(bytes),
+            let votes = data.member("votes", bytes)?.integer(bytes),
+            let live = data.member("liveHash", bytes)?.string(bytes)
+        else { return nil }
+        self.lsn = lsn
+        self.votes = votes
+        liveHash = live
+        replayHash = data.member("replayHash", bytes)?.string(bytes)
+        isOK = replayHash == live
+    }
+
+    func table(_ campaign: String) -> String {
+        """
+        campaign     \(campaign)
+        verdict      \(isOK ? "ok: the replay gives the live state" : "DIFFERENT")
+        rows up to   \(lsn)
+        votes        \(votes)
+        live hash    \(liveHash)
+        replay hash  \(replayHash ?? "none: the journal does not know the campaign")
+        """
+    }
+}

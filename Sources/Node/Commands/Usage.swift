@@ -1,0 +1,73 @@
+// What `--help` says.
+
+enum Usage {
+    static let program = """
+        tumulte: a realtime server for live campaigns and polls
+
+        usage: tumulte COMMAND [options]
+
+          node       serve
+          migrate    create or upgrade the store's schema
+          check      validate the configuration and reach the store
+          token      make a client token
+          verify     compare a live campaign with a replay of its journal
+          repair     give up damaged rows of the journal, offline
+          health     ask a node whether it lives; for container health checks
+          version    print the version
+
+        Configuration comes from environment variables: see docs/CONFIGURATION.md.
+        Exit status: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+        `tumulte COMMAND --help` tells more.
+        """
+
+    private static let commands: [String: String] = [
+        "node": """
+            usage: tumulte node
+
+            Serves until SIGTERM or SIGINT, then drains: clients are told to reconnect, what is in flight is answered.
+            A second signal stops at once.
+            """,
+        "migrate": """
+            usage: tumulte migrate
+
+            Creates the store in TUMULTE_DATA, or brings its schema up to date. Safe to repeat. The node does the same
+            at its start.
+            """,
+        "check": """
+            usage: tumulte check
+
+            Prints the configuration in force (secrets only as "set"), opens the store and looks whether the address is
+            free.
+            """,
+        "token": """
+            usage: tumulte token --sub ID [--role voter|host|service] [--channel NAME] [--ttl 1h]
+
+            Prints a client token signed with TUMULTE_TOKEN_SECRET. --ttl takes 90s, 15m, 12h, 7d.
+            """,
+        "verify": """
+            usage: tumulte verify CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+            Lets a running node replay the campaign's journal and compare the result with the live state. The admin
+            token may also come from TUMULTE_ADMIN_TOKEN. Exit status 1 where they differ.
+            """,
+        "repair": """
+            usage: tumulte repair --slot N --keep-through LSN
+
+            With the node stopped: moves the rows of a slot after LSN into the table journal_quarantine, so that the
+            slot can be served again. The log of a node that refuses a slot names both numbers, and what is lost.
+            """,
+        "health": """
+            usage: tumulte health [--url http://127.0.0.1:8080]
+
+            Exit status 0 where the node answers that it lives.
+            """,
+        "version": """
+            usage: tumulte version
+
+            Prints the version.
+            """,
+    ]
+
+    /// The usage of one command; `nil` where there is none of that name.
+    static func of(_ command: String) -> String? { commands[command] }
+}

@@ -1,0 +1,76 @@
+// `tumulte node`: a node from its configuration to its exit status.
+
+import Platform
+import Journal
+import Protocol
+
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+
+/// Runs a node as a program does.
+public enum NodeMain {
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal stops at once.
+    ///
+    /// - Returns: the exit status: 0 after a stop in good order, 1 where it could not serve.
+    public static func run(_ configuration: NodeConfiguration) async -> Int32 {
+        let clock = SystemClock()
+        let log = Log(level: configuration.logLevel, format: configuration.logFormat, clock: clock)
+        if let reason = DataFolder.create(configuration.dataFolder) {
+            log.error("node.failed", [("reason", .string(reason))])
+            return 1
+        }
+        let node: NodeServer
+        let signals = TerminationSignals()
+        do {
+            node = try NodeServer(configuration, clock: clock, log: log)
+            try await node.start()
+        } catch {
+            log.error("node.failed", [("reason", .string("\(error)"))])
+            return 1
+        }
+        let address = await node.address
+        log.info(
+            "node.ready",
+            [
+                ("address", .string("\(address)")), ("node", .string(configuration.nodeName)),
+                ("version", .string(Version.current)),
+                ("mode", .string(configuration.tokenSecret == nil ? "open" : "tokens")),
+            ])
+        await signals.first()
+        signals.exitAtNext()
+        await node.stop()
+        return 0
+    }
+}
+
+/// SIGTERM and SIGINT, watched on a loop of their own so that they are heard however busy the node is.
+final class TerminationSignals: Sendable {
+    private let group = LoopGroup(count: 1, name: "signals")
+    private let arrivals = Inbox<Int32>(limit: 16)
+
+    init() {
+        let loop = group.loops[0]
+        let arrivals = arrivals
+        loop.execute {
+            for signal in [SIGTERM, SIGINT] {
+                // Kept by their handles until the process ends.
+                _ = SignalSource(signal, on: loop) { arrivals.post(signal) }
+            }
+        }
+    }
+
+    /// Waits for the first signal.
+    func first() async { _ = await arrivals.next(recycling: []) }
+
+    /// The operator's patience is over: the next signal ends the process at once.
+    func exitAtNext() {
+        let arrivals = arrivals
+        Task.detached {
+            _ = await arrivals.next(recycling: [])
+            exit(1)
+        }
+    }
+}

@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# Shared by the scripts: where the project is, how it speaks, and which Swift toolchain it uses.
+# Sourced, never run. Leaves the working directory at the project's root.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ROOT=$PWD
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    BOLD=$'\e[1m' RED=$'\e[31m' PLAIN=$'\e[0m'
+else
+    BOLD='' RED='' PLAIN=''
+fi
+
+say() { printf '%s%s%s\n' "$BOLD" "$*" "$PLAIN"; }
+fail() {
+    printf '%s%s%s\n' "$RED" "$*" "$PLAIN" >&2
+    exit 1
+}
+
+# Prints major*100 + minor of a `swift` binary, 0 where it does not run.
+swift_version() {
+    "$1" --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+)\.([0-9]+).*/\1 \2/p' | head -n 1 \
+        | { read -r major minor && echo $((major * 100 + minor)) || echo 0; }
+}
+
+# Sets SWIFT to the first toolchain that is new enough and puts its folder first in PATH.
+find_swift() {
+    local candidate version newest=0
+    local places=(
+        "$(command -v swift || true)" "$HOME/.swiftly/bin/swift" "$HOME/.local/share/swiftly/bin/swift"
+        /opt/swift/usr/bin/swift /opt/swift/bin/swift /usr/local/swift/usr/bin/swift /usr/share/swift/usr/bin/swift
+        /usr/libexec/swift/bin/swift
+    )
+    for candidate in "${places[@]}"; do
+        [ -n "$candidate" ] && [ -x "$candidate" ] || continue
+        version=$(swift_version "$candidate" || true)
+        version=${version:-0}
+        if [ "$version" -ge 602 ]; then
+            SWIFT=$candidate
+            PATH=$(dirname "$candidate"):$PATH
+            export PATH
+            return
+        fi
+        [ "$version" -gt "$newest" ] && newest=$version
+    done
+    if [ "$newest" -gt 0 ]; then
+        fail "Swift $((newest / 100)).$((newest % 100)) is too old: install Swift 6.2 or newer (https://www.swift.org/install)"
+    fi
+    fail "No Swift toolchain found: install Swift 6.2 or newer (https://www.swift.org/install)"
+}
+
+# Fills BUILD_FLAGS: imports must be declared in Package.swift; on macOS, where Homebrew keeps headers and libraries.
+build_flags() {
+    BUILD_FLAGS=(--explicit-target-dependency-import-check error)
+    if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
+        local prefix
+        for prefix in "$(brew --prefix)" "$(brew --prefix sqlite)" "$(brew --prefix zlib)"; do
+            [ -d "$prefix/include" ] && BUILD_FLAGS+=(-Xcc "-I$prefix/include" -Xlinker "-L$prefix/lib")
+        done
+    fi
+}
+
+# Builds the release binary and sets BINARY to its path.
+build_release() {
+    build_flags
+    "$SWIFT" build -c release --product tumulte "${BUILD_FLAGS[@]}"
+    BINARY=$("$SWIFT" build -c release --product tumulte "${BUILD_FLAGS[@]}" --show-bin-path)/tumulte
+    [ -x "$BINARY" ] || fail "The build ended without the binary $BINARY"
+}

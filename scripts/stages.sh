@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# Stages of a test run: each has a name, a log in .cache/logs, a duration, and counts of what passed and failed.
+# Sourced after common.sh. A stage's own summary is read from its last `N passed, N failed` line, or from the line
+# `Test run with N tests …` of Swift Testing; a stage without either counts as one test.
+
+PASSED=0 FAILED=0 REPORT=() FAILED_STAGES=()
+mkdir -p .cache/logs
+
+# stage NAME COMMAND…: runs it, shows its output, remembers the outcome. Returns its status.
+stage() {
+    local name=$1 log started=$SECONDS status=0 passed failed line
+    shift
+    log=.cache/logs/$(printf '%s' "$name" | tr -c 'A-Za-z0-9\n' '-').log
+    say "== $name"
+    set +e
+    "$@" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    set -e
+    passed=0 failed=0
+    line=$(grep -aoE '[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1 || true)
+    if [ -n "$line" ]; then
+        read -r passed failed <<<"$(tr -cd '0-9 ' <<<"$line")"
+    elif grep -aqE 'Test run with [0-9]+ tests?' "$log"; then
+        passed=$(sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
+        failed=$(grep -aE '^[^ ]+ Test .* failed after' "$log" | grep -vc 'Test run with' || true)
+        passed=$((passed - failed))
+    elif [ "$status" -eq 0 ]; then
+        passed=1
+    fi
+    # A stage that fails has at least one failure, whatever its summary says; so has one that ran no test.
+    [ "$status" -eq 0 ] && [ "$passed" -gt 0 ] || [ "$failed" -gt 0 ] || failed=1
+    if [ "$status" -eq 0 ] && [ "$failed" -gt 0 ]; then
+        status=1
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
+    [ "$failed" -eq 0 ] || FAILED_STAGES+=("$name")
+    REPORT+=("$(printf '%6d s  %5d passed %4d failed  %s' $((SECONDS - started)) "$passed" "$failed" "$name")")
+    return "$status"
+}
+
+# Prints the table of stages and the closing line; exits 1 if anything failed.
+finish() {
+    printf '\n'
+    say "Stages"
+    printf '%s\n' "${REPORT[@]}"
+    printf '%6d s  in all; logs in .cache/logs\n' "$SECONDS"
+    [ ${#FAILED_STAGES[@]} -eq 0 ] || printf 'failed: %s\n' "$(IFS=,; echo "${FAILED_STAGES[*]}")"
+    printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+    [ "$FAILED" -eq 0 ]
+    exit
+}

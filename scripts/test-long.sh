@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# What takes longer than `make test` allows: sanitizers, 10 minutes of each fuzzer, 10,000 clients, soak.
+# The figures go to docs/MEASUREMENTS.md, between the markers of their sections.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. scripts/stages.sh
+
+scripts/setup.sh test
+find_swift
+build_flags
+export SWIFT_BACKTRACE=enable=no
+
+python() { .cache/venv/bin/python "$@"; }
+sanitized() { # sanitized thread|address FOLDER
+    "$SWIFT" test --disable-xctest --sanitize "$1" --scratch-path "$2" "${BUILD_FLAGS[@]}"
+}
+crowd() { python Tests/EndToEnd/crowd.py --subscribers 10000 --churn 10000; }
+soak() { python Tests/EndToEnd/kill.py --rounds 100 --seed "$(date +%s)"; }
+
+# record SECTION: replaces that section of the measurements with the figures that a stage printed (lines with `=`).
+record() {
+    python scripts/record.py docs/MEASUREMENTS.md "$1" ".cache/logs/$(printf '%s' "$2" | tr -c 'A-Za-z0-9\n' '-').log"
+}
+
+stage 'thread sanitizer' sanitized thread .build-tsan || true
+stage 'address sanitizer' sanitized address .build-asan || true
+
+if stage 'build, release' scripts/build.sh; then
+    build_release >/dev/null
+    export TUMULTE_BINARY=$BINARY
+    stage 'crowd of 10000' crowd && record crowd 'crowd of 10000' || true
+    stage 'stalled client' python Tests/EndToEnd/stall.py && record stall 'stalled client' || true
+    stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
+    stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
+fi
+
+stage 'fuzz, 600 s each' scripts/fuzz.sh 600 && record fuzz 'fuzz, 600 s each' || true
+
+finish

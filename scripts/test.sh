@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Everything that a change must pass: style, build with warnings as errors, unit and live tests, end-to-end suites,
+# the browser, a minute of each fuzzer. Under 20 minutes on 2 cores, a fresh build included.
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. scripts/stages.sh
+
+scripts/setup.sh test
+find_swift
+build_flags
+
+# A stage that hangs fails, where the system has `timeout`.
+limit() {
+    local seconds=$1
+    shift
+    if command -v timeout >/dev/null; then timeout --kill-after=10 "$seconds" "$@"; else "$@"; fi
+}
+
+stage 'lint' scripts/lint.sh || true
+
+if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
+    stage 'swift test' limit 600 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true
+fi
+
+if stage 'build, release' scripts/build.sh; then
+    build_release >/dev/null
+    export TUMULTE_BINARY=$BINARY
+    for suite in scenario kill crowd stall disk; do
+        stage "end to end: $suite" limit 400 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
+    done
+    export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
+    stage 'browser' limit 400 Tests/Browser/run.sh "$BINARY" || true
+fi
+
+stage 'fuzz, 60 s each' limit 900 scripts/fuzz.sh 60 || true
+
+finish
