@@ -236,7 +236,7 @@ private func port(
 
 private func descriptorWithPeer(of client: Int32) -> Int32? {
     let own = port(client, getsockname)
-    return (0..<1024).first { $0 != client && port($0, getpeername) == own }
+    return (0..<65_536).first { $0 != client && port($0, getpeername) == own }
 }
 
 /// Lowers the limit of descriptors and takes all that are left.
