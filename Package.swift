@@ -71,7 +71,7 @@ let package = Package(
             name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
 
         tests("ProtocolTests", ["Protocol"]),
-        tests("PlatformTests", ["Platform"]),
+        tests("PlatformTests", ["Platform", "Protocol"]),
         tests("WebTests", ["Web", "CWslay"]),
         tests("DomainTests", ["Domain", "Protocol"]),
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),

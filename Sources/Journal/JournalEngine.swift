@@ -2,8 +2,8 @@
 // queued in one transaction, then answers the questions asked, then does one small step of snapshot or trimming, so
 // that no snapshot, however large, delays a flush by more than one part.
 
+import Platform
 import Protocol
-import Synchronization
 
 /// Batches and schedules the work of one store. Whoever runs it calls `turn` until it answers `false`.
 final class JournalEngine: Sendable {
@@ -57,9 +57,9 @@ final class JournalEngine: Sendable {
         var closed = false
     }
 
-    private let inbox = Mutex(Inbox())
-    private let core: Mutex<Core>
-    private let figures = Mutex(JournalStatistics())
+    private let inbox = Locked(Inbox())
+    private let core: Locked<Core>
+    private let figures = Locked(JournalStatistics())
     /// Wall clock, for epochs and ages.
     let now: @Sendable () -> Timestamp
     /// Monotonic nanoseconds, for latencies.
@@ -71,7 +71,7 @@ final class JournalEngine: Sendable {
         store: sending any JournalStore, now: @escaping @Sendable () -> Timestamp,
         nanoseconds: @escaping @Sendable () -> UInt64, wake: @escaping @Sendable () -> Void
     ) {
-        core = Mutex(Core(store: store))
+        core = Locked(Core(store: store))
         self.now = now
         self.nanoseconds = nanoseconds
         self.wake = wake

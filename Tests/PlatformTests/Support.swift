@@ -34,7 +34,7 @@ final class Signal: Sendable {
         var isSet = false
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     func set() {
         let waiting = state.withLock { state in
@@ -58,7 +58,7 @@ final class Signal: Sendable {
 
 /// A list that any thread appends to.
 final class Recorder<Element: Sendable>: Sendable {
-    private let list = Mutex<[Element]>([])
+    private let list = Locked<[Element]>([])
     func append(_ element: Element) { list.withLock { $0.append(element) } }
     var all: [Element] { list.withLock { $0 } }
     var count: Int { list.withLock { $0.count } }

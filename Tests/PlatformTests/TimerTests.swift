@@ -8,7 +8,7 @@ import Testing
 struct TimerTests {
     /// A timer that its own handler can reach.
     private final class Box: Sendable {
-        let timer = Mutex<LoopTimer?>(nil)
+        let timer = Locked<LoopTimer?>(nil)
         func callAsFunction(_ body: (LoopTimer) -> Void) { timer.withLock { if let timer = $0 { body(timer) } } }
     }
 

@@ -1,7 +1,7 @@
 // The twin of `SQLiteJournal` without a disk, for tests and simulation: same engine, same semantics.
 
+import Platform
 public import Protocol
-import Synchronization
 
 /// `Journal` in memory. By default everything completes before the call returns.
 public final class MemoryJournal: EngineJournal {
@@ -23,8 +23,8 @@ public final class MemoryJournal: EngineJournal {
 
 /// Runs turns until nothing is left; a wake-up from inside a completion is left to the turn that runs.
 private final class MemoryRunner: Sendable {
-    let engine = Mutex<JournalEngine?>(nil)
-    private let state = Mutex((running: false, again: false))
+    let engine = Locked<JournalEngine?>(nil)
+    private let state = Locked((running: false, again: false))
 
     func run() {
         let mine = state.withLock { state in

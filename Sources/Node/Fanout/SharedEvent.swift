@@ -3,7 +3,6 @@
 
 import Platform
 import Protocol
-import Synchronization
 import Web
 
 /// One event of a campaign together with its encoded frames.
@@ -13,12 +12,12 @@ final class SharedEvent: Sendable {
     /// Estimated bytes that this event holds on to, for the ring's bound.
     let cost: Int
 
-    private let frames: Mutex<[SharedBytes?]>
+    private let frames: Locked<[SharedBytes?]>
 
     init(_ event: ServerEvent) {
         self.event = event
         cost = Self.estimatedCost(of: event.body)
-        frames = Mutex([SharedBytes?](repeating: nil, count: WireVariant.allCases.count))
+        frames = Locked([SharedBytes?](repeating: nil, count: WireVariant.allCases.count))
     }
 
     var position: Position { event.position }

@@ -3,7 +3,6 @@
 
 import Platform
 import Protocol
-import Synchronization
 
 final class NodeHealth: Sendable {
     /// Can transition to: `starting` → `ready` → `draining`.
@@ -30,7 +29,7 @@ final class NodeHealth: Sendable {
         var refusedSlots = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let nodeName: String
     private let startedAt: UInt64
     private let describe: @Sendable () -> [(String, String)]

@@ -2,7 +2,6 @@
 
 import Platform
 import Protocol
-import Synchronization
 
 final class NodeMetrics: Sendable {
     let connections: Gauge
@@ -27,7 +26,7 @@ final class NodeMetrics: Sendable {
     private let closes: [UInt16: Counter]
     private let otherCloses: Counter
     private let registry: MetricsRegistry
-    private let httpCounters = Mutex<[String: Counter]>([:])
+    private let httpCounters = Locked<[String: Counter]>([:])
 
     init(registry: MetricsRegistry) {
         self.registry = registry

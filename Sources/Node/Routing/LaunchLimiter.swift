@@ -2,7 +2,6 @@
 // that refills once in three seconds has the same long-run rate and needs two words.
 
 import Protocol
-import Synchronization
 
 /// Shared by the edges; asked once per launch, so that a lock costs nothing that matters.
 final class LaunchLimiter: Sendable {
@@ -16,7 +15,7 @@ final class LaunchLimiter: Sendable {
         var refilledAt: UInt64
     }
 
-    private let buckets = Mutex<[String: Bucket]>([:])
+    private let buckets = Locked<[String: Bucket]>([:])
 
     /// Takes one launch of `principal`, or throws `rate_limited` with the wait.
     func admit(_ principal: String, at now: UInt64) throws(ClientError) {

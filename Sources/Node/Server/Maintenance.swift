@@ -4,7 +4,6 @@
 import Journal
 import Platform
 import Protocol
-import Synchronization
 
 final class Maintenance: Sendable {
     static let intervalNanoseconds: UInt64 = 600_000_000_000
@@ -16,7 +15,7 @@ final class Maintenance: Sendable {
     private let clock: any Clock
     private let log: Log
     private let retentionDays: Int
-    private let running = Mutex<Task<Void, Never>?>(nil)
+    private let running = Locked<Task<Void, Never>?>(nil)
 
     init(
         journal: any Journal, shards: [Inbox<ShardMessage>], clock: any Clock, log: Log, retentionDays: Int

@@ -1,7 +1,6 @@
 // Time, as the core gets it: through a protocol, so that a test or a simulation can hold the hands.
 
 public import Protocol
-import Synchronization
 
 #if canImport(Glibc)
     internal import Glibc
@@ -53,10 +52,10 @@ public struct SystemClock: Clock {
 
 /// A clock that moves only when told to.
 public final class ManualClock: Clock {
-    private let state: Mutex<(wall: Int64, monotonic: UInt64)>
+    private let state: Locked<(wall: Int64, monotonic: UInt64)>
 
     /// Starts at a wall-clock time; the monotonic clock starts at one second.
-    public init(at time: Timestamp) { state = Mutex((time.milliseconds, 1_000_000_000)) }
+    public init(at time: Timestamp) { state = Locked((time.milliseconds, 1_000_000_000)) }
 
     /// The time it was set to.
     public func now() -> Timestamp { Timestamp(milliseconds: state.withLock { $0.wall }) }

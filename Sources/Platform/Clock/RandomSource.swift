@@ -1,6 +1,5 @@
 // Chance, as the core gets it: through a protocol, so that a seed can repeat a run.
 
-import Synchronization
 
 /// Where the core gets random numbers.
 public protocol RandomSource: Sendable {
@@ -28,10 +27,10 @@ public struct SystemRandom: RandomSource {
 /// A generator that repeats itself for the same seed: SplitMix64 (Steele, Lea and Flood, "Fast splittable
 /// pseudorandom number generators", 2014). For tests and simulation, never for secrets.
 public final class SeededRandom: RandomSource {
-    private let state: Mutex<UInt64>
+    private let state: Locked<UInt64>
 
     /// Starts a sequence.
-    public init(seed: UInt64) { state = Mutex(seed) }
+    public init(seed: UInt64) { state = Locked(seed) }
 
     /// The next number of the sequence.
     public func next() -> UInt64 {

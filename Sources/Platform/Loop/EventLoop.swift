@@ -42,7 +42,7 @@ import Synchronization
         var isClosed = false
     }
 
-    private let remote = Mutex(Remote())
+    private let remote = Locked(Remote())
     private var jobs: [UnownedJob] = []
     private var running: [UnownedJob] = []
     private var closures: [@Sendable () -> Void] = []

@@ -1,7 +1,6 @@
 // A queue of batches into one actor. Any thread posts; one pump task takes everything that is there and suspends when
 // nothing is. Posting to a waiting pump enqueues one job on its loop, so a batch costs one hop, however large it is.
 
-import Synchronization
 
 /// A bounded queue with many producers and one consumer.
 public final class Inbox<Element: Sendable>: Sendable {
@@ -12,7 +11,7 @@ public final class Inbox<Element: Sendable>: Sendable {
         var isFinished = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let limit: Int
 
     /// - Parameter limit: elements that may wait; over it a post is refused.

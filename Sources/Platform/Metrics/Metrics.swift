@@ -48,12 +48,12 @@ public final class Histogram: Sendable {
         var counts: [UInt64]
         var sum = 0.0
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// Makes empty buckets.
     public init(bounds: [Double]) {
         self.bounds = bounds
-        state = Mutex(State(counts: Array(repeating: 0, count: bounds.count + 1)))
+        state = Locked(State(counts: Array(repeating: 0, count: bounds.count + 1)))
     }
 
     /// Bounds for durations of disk and network, in seconds.
@@ -92,7 +92,7 @@ public final class MetricsRegistry: Sendable {
         let source: Source
     }
 
-    private let entries = Mutex<[Entry]>([])
+    private let entries = Locked<[Entry]>([])
 
     /// An empty registry.
     public init() {}

@@ -1,0 +1,134 @@
+import Platform
+import Protocol
+import Testing
+
+@testable import Node
+
+struct NodeConfigurationTests {
+    private func load(
+        _ environment: [String: String], files: [String: String] = [:]
+    ) throws(ConfigurationError) -> NodeConfiguration {
+        try NodeConfiguration.load(
+            environment: environment, cores: 3, hostName: "host", isTerminal: false,
+            readFile: { files[$0].map { Array($0.utf8) } })
+    }
+
+    private let secret = String(repeating: "s", count: 32)
+
+    @Test func `nothing set is a standalone node in open mode on this machine`() throws {
+        let configuration = try load([:])
+        #expect(configuration.http.description == "127.0.0.1:8080")
+        #expect(configuration.nodeName == "host" && configuration.loopCount == 3)
+        #expect(configuration.tokenSecret == nil && configuration.adminToken == nil)
+        #expect(configuration.logFormat == .json && configuration.voterRetentionDays == 7)
+    }
+
+    @Test func `every value is read`() throws {
+        let configuration = try load([
+            "TUMULTE_HTTP": "[::1]:9000", "TUMULTE_NODE_NAME": "n-1", "TUMULTE_DATA": "/srv/t", "TUMULTE_LOOPS": "7",
+            "TUMULTE_MAX_CONNECTIONS": "50", "TUMULTE_VOTER_RETENTION_DAYS": "1", "TUMULTE_LOG": "warn",
+            "TUMULTE_LOG_FORMAT": "text", "TUMULTE_TOKEN_SECRET": secret, "TUMULTE_ADMIN_TOKEN": "0123456789abcdef",
+            "TUMULTE_ORIGINS": "https://a.example, http://b.example:81",
+        ])
+        #expect(configuration.http.description == "[::1]:9000" && configuration.nodeName == "n-1")
+        #expect(configuration.dataFolder == "/srv/t" && configuration.loopCount == 7)
+        #expect(configuration.connectionLimit == 50 && configuration.voterRetentionDays == 1)
+        #expect(configuration.logLevel == .warn && configuration.logFormat == .text)
+        #expect(configuration.tokenSecret == Array(secret.utf8))
+        #expect(configuration.origins == ["https://a.example", "http://b.example:81"])
+    }
+
+    @Test(arguments: [
+        (["TUMULTE_HTTP": "8080"], "TUMULTE_HTTP"), (["TUMULTE_HTTP": "host:80"], "TUMULTE_HTTP"),
+        (["TUMULTE_HTTP": "127.0.0.1:70000"], "TUMULTE_HTTP"), (["TUMULTE_LOOPS": "0"], "TUMULTE_LOOPS"),
+        (["TUMULTE_LOOPS": "257"], "TUMULTE_LOOPS"), (["TUMULTE_LOOPS": "two"], "TUMULTE_LOOPS"),
+        (["TUMULTE_LOG": "loud"], "TUMULTE_LOG"), (["TUMULTE_LOG_FORMAT": "xml"], "TUMULTE_LOG_FORMAT"),
+        (["TUMULTE_OPEN": "yes"], "TUMULTE_OPEN"), (["TUMULTE_NODE_NAME": "a b"], "TUMULTE_NODE_NAME"),
+        (["TUMULTE_MAX_CONNECTIONS": "0"], "TUMULTE_MAX_CONNECTIONS"),
+        (["TUMULTE_VOTER_RETENTION_DAYS": "-1"], "TUMULTE_VOTER_RETENTION_DAYS"),
+        (["TUMULTE_TOKEN_SECRET": "short"], "TUMULTE_TOKEN_SECRET"),
+        (["TUMULTE_TOKEN_SECRET_FILE": "/nowhere"], "TUMULTE_TOKEN_SECRET_FILE"),
+        (["TUMULTE_ADMIN_TOKEN": "x"], "TUMULTE_ADMIN_TOKEN"),
+        (["TUMULTE_ORIGINS": "example.org"], "TUMULTE_ORIGINS"),
+        (["TUMULTE_ORIGINS": "https://a.example/path"], "TUMULTE_ORIGINS"),
+        (["TUMULTE_ORIGINS": "https://a.example,"], "TUMULTE_ORIGINS"),
+        (["REDIS_URL": "redis://h"], "REDIS_URL"), (["DATABASE_URL": "postgres://h"], "DATABASE_URL"),
+        (["TUMULTE_HTTP": "0.0.0.0:80"], "TUMULTE_TOKEN_SECRET"),
+    ])
+    func `a fault is told in one line that names the variable and a good value`(
+        environment: [String: String], variable: String
+    ) {
+        do throws(ConfigurationError) {
+            _ = try load(environment)
+            Issue.record("\(environment) was taken")
+        } catch {
+            #expect(error.variable == variable)
+            #expect(!error.description.contains("\n"))
+            #expect(error.description.hasPrefix("\(variable): "))
+            #expect(error.description.contains("for example \(variable)="))
+        }
+    }
+
+    @Test func `a secret comes from a file, without the line's end, and from one place only`() throws {
+        let files = ["/run/s": secret + "\n"]
+        #expect(try load(["TUMULTE_TOKEN_SECRET_FILE": "/run/s"], files: files).tokenSecret == Array(secret.utf8))
+        #expect(throws: ConfigurationError.self) {
+            try load(["TUMULTE_TOKEN_SECRET_FILE": "/run/s", "TUMULTE_TOKEN_SECRET": secret], files: files)
+        }
+    }
+
+    @Test func `an address that others reach needs a secret, or a word that it is meant`() throws {
+        #expect(throws: Never.self) { try load(["TUMULTE_HTTP": "0.0.0.0:80", "TUMULTE_OPEN": "1"]) }
+        #expect(throws: Never.self) { try load(["TUMULTE_HTTP": "0.0.0.0:80", "TUMULTE_TOKEN_SECRET": secret]) }
+    }
+
+    @Test func `the summary shows no secret`() throws {
+        let summary = try load(["TUMULTE_TOKEN_SECRET": secret]).summary
+        #expect(!summary.contains { $0.1.contains(secret) })
+        #expect(summary.contains { $0.0 == "TUMULTE_TOKEN_SECRET" && $0.1 == "set" })
+    }
+}
+
+struct CommandParserTests {
+    @Test func `commands are understood`() throws {
+        #expect(try CommandParser.parse(["node"]) == .node)
+        #expect(try CommandParser.parse(["version"]) == .version)
+        #expect(try CommandParser.parse(["--version"]) == .version)
+        #expect(
+            try CommandParser.parse(["token", "--sub", "ann", "--role", "host", "--ttl", "7d", "--channel", "c"])
+                == .token(TokenRequest(subject: "ann", role: .host, channel: "c", lifetimeSeconds: 604_800)))
+        #expect(
+            try CommandParser.parse(["repair", "--slot", "4095", "--keep-through", "9"])
+                == .repair(slot: 4095, keepThrough: 9))
+        let id = "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
+        #expect(
+            try CommandParser.parse(["verify", id, "--json", "--url", "http://h:1"])
+                == .verify(campaign: id, AdminTarget(url: "http://h:1", token: nil, isJSON: true)))
+    }
+
+    @Test(arguments: ["node", "migrate", "check", "token", "verify", "repair", "health", "version"])
+    func `each command has its help`(command: String) throws {
+        let parsed = try CommandParser.parse([command, "--help"])
+        guard case .help(let text) = parsed else {
+            Issue.record("no help for \(command)")
+            return
+        }
+        #expect(text.contains("tumulte \(command)"))
+        #expect(Usage.program.contains(command))
+    }
+
+    @Test(arguments: [
+        [], ["dance"], ["node", "--fast"], ["token"], ["token", "--sub"], ["token", "--sub", "a", "--role", "king"],
+        ["token", "--sub", "a", "--ttl", "0"], ["token", "--sub", "a", "--ttl", "9999999d"], ["verify"],
+        ["verify", "x"], ["verify", "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff", "y"], ["repair", "--slot", "4096"],
+        ["repair", "--slot", "1"], ["version", "now"],
+    ])
+    func `what makes no sense is refused with a word`(arguments: [String]) {
+        do throws(UsageError) {
+            _ = try CommandParser.parse(arguments)
+            Issue.record("\(arguments) was taken")
+        } catch {
+            #expect(!error.message.isEmpty)
+        }
+    }
+}
