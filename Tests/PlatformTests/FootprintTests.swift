@@ -6,7 +6,9 @@ import Testing
 
 @testable import Platform
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(
+    .serialized, .timeLimit(.minutes(1)),
+    .enabled(if: getenv("TUMULTE_SANITIZER") == nil, "a sanitizer's own memory would be measured"))
 struct FootprintTests {
     @Test func `an idle connection costs little memory`() async {
         let result = await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {

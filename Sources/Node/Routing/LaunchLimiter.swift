@@ -1,6 +1,7 @@
 // Poll launches are limited per principal: 20 in 60 seconds. A sliding window would remember every launch; a bucket
 // that refills once in three seconds has the same long-run rate and needs two words.
 
+import Platform
 import Protocol
 
 /// Shared by the edges; asked once per launch, so that a lock costs nothing that matters.
