@@ -1,6 +1,20 @@
 // Fuzzes the HTTP parser: a stream cut at points that the input chooses must lead to the same requests and the same
 // refusal as the stream in one piece, and the parser must never take more than it was given.
+
+import CFuzzer
+import Glibc
 import Web
+
+@main
+struct Fuzzer {
+    /// Hands the process to libFuzzer, which calls back with each input and never returns.
+    static func main() {
+        var count = CommandLine.argc
+        var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = unsafe CommandLine.unsafeArgv
+        // Safe: both live as long as the process, and libFuzzer only reorders the pointers.
+        exit(unsafe LLVMFuzzerRunDriver(&count, &arguments) { unsafe fuzzOne($0, $1) })
+    }
+}
 
 private func parse(_ bytes: ArraySlice<UInt8>, cut: Int) -> [String] {
     var parser = HTTPRequestParser(
@@ -29,8 +43,7 @@ private func parse(_ bytes: ArraySlice<UInt8>, cut: Int) -> [String] {
 }
 
 /// One input: its first byte chooses the size of the pieces, the rest is the stream.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+private func fuzzOne(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = unsafe Array(UnsafeBufferPointer(start: data, count: count))
     guard let first = input.first else { return 0 }
     let stream = input.dropFirst()

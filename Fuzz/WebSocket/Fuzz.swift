@@ -1,6 +1,20 @@
 // Fuzzes the WebSocket frame parser, with and without compression: frames cut at points that the input chooses must
 // say the same as in one piece, stay within the limits, and end for good at the first violation or close.
+
+import CFuzzer
+import Glibc
 import Web
+
+@main
+struct Fuzzer {
+    /// Hands the process to libFuzzer, which calls back with each input and never returns.
+    static func main() {
+        var count = CommandLine.argc
+        var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = unsafe CommandLine.unsafeArgv
+        // Safe: both live as long as the process, and libFuzzer only reorders the pointers.
+        exit(unsafe LLVMFuzzerRunDriver(&count, &arguments) { unsafe fuzzOne($0, $1) })
+    }
+}
 
 /// The fuzzer calls from one thread only.
 private nonisolated(unsafe) let inflater = MessageInflater()
@@ -48,8 +62,7 @@ private func parse(_ bytes: ArraySlice<UInt8>, cut: Int, compression: Bool) -> [
 }
 
 /// One input: its first byte chooses compression and the size of the pieces, the rest is the stream.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+private func fuzzOne(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = unsafe Array(UnsafeBufferPointer(start: data, count: count))
     guard let first = input.first else { return 0 }
     let stream = input.dropFirst()

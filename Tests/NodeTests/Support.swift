@@ -163,8 +163,10 @@ final class Stage: Sendable {
 
     static func id(in json: [UInt8]) throws -> PollID {
         let bytes = json.span
-        let object = try JSONObject.document(bytes)
-        return PollID(object!.member("id", bytes)!.uuid(bytes)!)
+        guard let uuid = try JSONObject.document(bytes)?.member("id", bytes)?.uuid(bytes) else {
+            throw CancellationError()
+        }
+        return PollID(uuid)
     }
 
     /// Advances the clock and lets the shard wake whom it must.

@@ -1,6 +1,5 @@
 // Chance, as the core gets it: through a protocol, so that a seed can repeat a run.
 
-
 /// Where the core gets random numbers.
 public protocol RandomSource: Sendable {
     /// 64 random bits.

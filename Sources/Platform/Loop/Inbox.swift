@@ -1,7 +1,6 @@
 // A queue of batches into one actor. Any thread posts; one pump task takes everything that is there and suspends when
 // nothing is. Posting to a waiting pump enqueues one job on its loop, so a batch costs one hop, however large it is.
 
-
 /// A bounded queue with many producers and one consumer.
 public final class Inbox<Element: Sendable>: Sendable {
     /// `@safe`: the continuation is resumed exactly once, by whoever takes it out under the lock.

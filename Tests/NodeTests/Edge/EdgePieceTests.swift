@@ -81,8 +81,10 @@ struct ConnectionWheelTests {
 
 struct RoutesTests {
     static let id = "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
-    static let campaign = UUIDv7(id).map { CampaignID($0) }!
-    static let poll = UUIDv7(id).map { PollID($0) }!
+    static let campaign = UUIDv7(id).map { CampaignID($0) } ?? never()
+    static let poll = UUIDv7(id).map { PollID($0) } ?? never()
+
+    private static func never<Value>() -> Value { preconditionFailure("the id is one") }
 
     @Test func `every route is found`() {
         let base = "/v1/campaigns"
