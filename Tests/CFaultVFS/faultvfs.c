@@ -14,8 +14,14 @@ static Node nodes[FILES];
 static int calls, failAt, failForever;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static int imageAt;
+static char imageTo[PATH];
+static uint64_t imageSeed;
+static void crashLocked(const char *from, const char *to, uint64_t seed);
+
 static int failing(void) {
     calls++;
+    if (calls == imageAt) crashLocked("a.db", imageTo, imageSeed);
     if (failAt <= 0) return failAt < 0;
     if (--failAt > 0) return 0;
     if (failForever) failAt = -1;
@@ -138,7 +144,7 @@ static sqlite3_vfs vfs = {1, sizeof(File), PATH, 0, "fault", 0, vOpen, vDelete, 
 void faultvfs_reset(void) {
     pthread_mutex_lock(&lock);
     for (int i = 0; i < FILES; i++) if (nodes[i].used) drop(&nodes[i]);
-    calls = failAt = failForever = 0;
+    calls = failAt = failForever = imageAt = 0;
     pthread_mutex_unlock(&lock);
     if (!sqlite3_vfs_find("fault")) sqlite3_vfs_register(&vfs, 0);
 }
@@ -149,8 +155,7 @@ int faultvfs_calls(void) { return calls; }
 static uint64_t draw(uint64_t *state) {
     *state ^= *state << 13; *state ^= *state >> 7; *state ^= *state << 17; return *state;
 }
-void faultvfs_crash(const char *from, const char *to, uint64_t seed) {
-    pthread_mutex_lock(&lock);
+static void crashLocked(const char *from, const char *to, uint64_t seed) {
     uint64_t state = seed * 0x9E3779B97F4A7C15u;
     for (int i = 0; i < FILES; i++) {
         if (!nodes[i].used || strncmp(nodes[i].name, from, strlen(from))) continue;
@@ -165,6 +170,13 @@ void faultvfs_crash(const char *from, const char *to, uint64_t seed) {
         }
         copy(&left->synced, &left->live);
     }
+}
+void faultvfs_crash(const char *from, const char *to, uint64_t seed) {
+    pthread_mutex_lock(&lock); crashLocked(from, to, seed); pthread_mutex_unlock(&lock);
+}
+void faultvfs_crash_at(int n, const char *to, uint64_t seed) {
+    pthread_mutex_lock(&lock);
+    imageAt = n; imageSeed = seed; strncpy(imageTo, to, PATH - 1);
     pthread_mutex_unlock(&lock);
 }
 void faultvfs_forget(const char *name) { vDelete(&vfs, name, 0); }

@@ -12,6 +12,8 @@ int faultvfs_calls(void);
 // Copies what a power cut would leave of each file named `from`... to `to`...: what was synced, and with a seed other
 // than 0 a random part of the writes since, some of them torn.
 void faultvfs_crash(const char *from, const char *to, uint64_t seed);
+// The same for "a.db", taken just before the n-th call that could fail: in the middle of whatever is going on then.
+void faultvfs_crash_at(int n, const char *to, uint64_t seed);
 // Deletes a file.
 void faultvfs_forget(const char *name);
 #endif
