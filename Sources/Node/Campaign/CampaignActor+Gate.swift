@@ -25,7 +25,7 @@ extension CampaignActor {
 
     func openGeneration(_ body: (inout Generation) -> Void) {
         if pending.last?.lsn != nil || pending.isEmpty {
-            pending.append(Generation(openedAt: context.clock.monotonic().nanoseconds))
+            pending.append(Generation())
         }
         body(&pending[pending.count - 1])
     }
@@ -37,16 +37,23 @@ extension CampaignActor {
             settledVotes[edge].append(reply)
             return
         }
+        noteWaiting()
         pending[pending.count - 1].append(reply, edge: edge, of: outgoing.count)
     }
 
     /// Holds an answer back until everything that it may rest on is committed; at once where nothing is pending.
     func gate(_ reply: GatedReply) {
         guard pending.isEmpty else {
+            noteWaiting()
             pending[pending.count - 1].replies.append(reply)
             return
         }
         release(reply)
+    }
+
+    private func noteWaiting() {
+        guard pending[pending.count - 1].waitingSince == nil else { return }
+        pending[pending.count - 1].waitingSince = context.clock.monotonic().nanoseconds
     }
 
     private func release(_ reply: GatedReply) { post(.reply(reply.ticket, reply.reply), to: reply.ticket.edge) }
@@ -140,10 +147,11 @@ extension CampaignActor {
     /// A commit that does not come leaves the outcome unknown, and says so in time.
     func expireReplies() {
         let now = context.clock.monotonic().nanoseconds
-        for index in pending.indices where pending[index].age(at: now) >= CampaignLimits.replyNanosecondsLimit {
+        for index in pending.indices where pending[index].patience(at: now) == 0 {
             let expired = pending[index]
             pending[index].replies = []
             pending[index].votes = []
+            pending[index].waitingSince = nil
             refuseAll(expired, ClientError(.timeout, "the journal did not confirm in time: the outcome is unknown"))
         }
     }

@@ -18,12 +18,15 @@ extension CampaignActor {
             return
         }
         let reply: Reply
-        do {
+        var isRemembered = mark != nil
+        do throws(ClientError) {
             reply = try execute(command, at: origin.receivedAt)
         } catch {
             reply = .document(status: error.code.httpStatus, json: ReplyDocuments.failure(error))
+            // These rest on who asked, not on the state: remembering them would let strangers push out the owner's keys.
+            if error.code == .forbidden || error.code == .notFound { isRemembered = false }
         }
-        if let mark, case .document(let status, let json) = reply {
+        if isRemembered, let mark, case .document(let status, let json) = reply {
             remember(mark, status, json, at: origin.receivedAt)
         }
         gate(GatedReply(ticket: origin.ticket, reply: reply))

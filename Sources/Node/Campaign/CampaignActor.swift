@@ -162,12 +162,11 @@ import Protocol
         var soonest: UInt64 = .max
         if let delay = conflator.delay(at: monotonic), delay > 0 { soonest = delay }
         if let delay = snapshots.delay(at: monotonic), delay > 0 { soonest = min(soonest, delay) }
-        if let oldest = pending.first {
-            let age = oldest.age(at: monotonic)
-            if age < CampaignLimits.replyNanosecondsLimit {
-                soonest = min(soonest, CampaignLimits.replyNanosecondsLimit - age)
-            }
+        for generation in pending {
+            if let patience = generation.patience(at: monotonic) { soonest = min(soonest, patience) }
         }
+        // An edge's queue was full: what it did not take is offered again.
+        if outgoing.contains(where: { !$0.isEmpty }) { soonest = min(soonest, ShardLimits.offerAgainNanoseconds) }
         if var deadline = state.nextDeadline {
             if let end = state.runningEndsAt, deadline >= end { deadline = Self.receiptDeadline(end) }
             let milliseconds = max(1, deadline.milliseconds(since: context.clock.now()))

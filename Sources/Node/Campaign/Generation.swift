@@ -25,7 +25,6 @@ struct GatedReply: Sendable {
 /// Open (`lsn == nil`) → sealed (its records are in the row `lsn`) → released at the commit.
 struct Generation: Sendable {
     var lsn: UInt64?
-    var openedAt: UInt64
     var steps: [PendingStep] = []
     var replies: [GatedReply] = []
     /// Answers to votes, by edge.
@@ -33,10 +32,15 @@ struct Generation: Sendable {
     /// What may be seen once this row is committed; taken at the seal.
     var view: CommittedView?
 
-    init(openedAt: UInt64) { self.openedAt = openedAt }
+    /// Since when its oldest answer waits; `nil` where none does.
+    var waitingSince: UInt64?
 
-    /// Nanoseconds since it was opened.
-    func age(at now: UInt64) -> UInt64 { now &- openedAt }
+    /// Nanoseconds until its oldest answer has waited for too long; `nil` where none waits.
+    func patience(at now: UInt64) -> UInt64? {
+        guard let waitingSince else { return nil }
+        let age = now > waitingSince ? now - waitingSince : 0
+        return age >= CampaignLimits.replyNanosecondsLimit ? 0 : CampaignLimits.replyNanosecondsLimit - age
+    }
 
     mutating func append(_ reply: VoteReply, edge: Int, of edges: Int) {
         if votes.isEmpty { votes = Array(repeating: [], count: edges) }

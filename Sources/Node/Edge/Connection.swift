@@ -81,7 +81,8 @@ final class Connection {
     var lastHeard: UInt32
     var deadline: UInt32
     var deadlineMeaning = DeadlineMeaning.none
-    var isInWheel = false
+    /// The second under which the wheel holds this connection; `nil` where it does not.
+    var filedUnder: UInt32?
 
     enum DeadlineMeaning {
         /// The head or body of a request must be complete.
@@ -92,9 +93,11 @@ final class Connection {
         case hello
         /// Ping or give up.
         case heartbeat
+        /// The owner must have answered.
+        case answer
         /// What is queued must have left.
         case closing
-        /// The owner answers, or the edge does in its place.
+        /// Nothing is waited for.
         case none
     }
 

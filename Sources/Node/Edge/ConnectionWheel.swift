@@ -7,6 +7,8 @@ struct ConnectionWheel {
     struct Entry: Equatable {
         let connection: UInt32
         let generation: UInt32
+        /// The second that it was filed under; a connection that was filed anew knows this one for stale.
+        var second: UInt32 = 0
     }
 
     static let bucketCount = 64
@@ -18,11 +20,15 @@ struct ConnectionWheel {
     init(now: UInt32) { self.now = now }
 
     /// Puts a connection into the bucket of `second`, at least one second ahead and at most one turn of the wheel.
-    mutating func schedule(_ entry: Entry, at second: UInt32) {
+    /// - Returns: the second that it was filed under.
+    @discardableResult
+    mutating func schedule(_ entry: Entry, at second: UInt32) -> UInt32 {
         let earliest = now &+ 1
         let latest = now &+ UInt32(Self.bucketCount - 1)
-        let bucket = min(max(second, earliest), latest) % UInt32(Self.bucketCount)
-        buckets[Int(bucket)].append(entry)
+        var entry = entry
+        entry.second = min(max(second, earliest), latest)
+        buckets[Int(entry.second % UInt32(Self.bucketCount))].append(entry)
+        return entry.second
     }
 
     /// Moves to `second` and hands over every connection whose bucket was passed.

@@ -10,6 +10,7 @@ extension Edge {
         case .none: break
         case .head: headTookTooLong(connection)
         case .idle: connection.stream.close()
+        case .answer: answerTookTooLong(connection)
         case .closing: connection.stream.reset()
         case .hello:
             guard connection.principal == nil else { return }
@@ -27,6 +28,12 @@ extension Edge {
             requestID: "-", route: nil, keepAlive: false, isHead: false, votes: nil, allowedOrigin: nil)
         let error = ClientError(.badRequest, "the request took too long to arrive")
         respond(connection, status: 408, json: ReplyDocuments.errorEnvelope(error, requestID: "-"))
+    }
+
+    private func answerTookTooLong(_ connection: Connection) {
+        guard connection.phase == .http, connection.exchange != nil else { return }
+        connection.exchange?.keepAlive = false
+        fail(connection, ClientError(.timeout, "no answer in time: the outcome is unknown"))
     }
 
     private func heartbeat(_ connection: Connection) {

@@ -13,6 +13,8 @@ extension Edge {
         let mark = request.header("last-event-id").flatMap(ServerSentEvents.parseLastEventID)
         let after = mark.map { Position(epoch: $0.epoch, seq: $0.seq) }
         connection.principal = principal
+        // Whatever becomes of it, nothing follows on this connection.
+        connection.exchange?.keepAlive = false
         connection.phase = .eventStream
         connection.expiresAt = principal.expiresAt
         setDeadline(connection, .heartbeat, after: EdgeTimeouts.eventStreamPingSeconds)

@@ -76,7 +76,7 @@ extension Edge {
     // MARK: - Requests
 
     private func handle(_ connection: Connection, _ request: HTTPRequest) {
-        setDeadline(connection, .none, after: EdgeTimeouts.idleSeconds)
+        setDeadline(connection, .answer, after: EdgeTimeouts.answerSeconds)
         var exchange = Exchange(
             requestID: requestID(of: request), route: nil, keepAlive: request.keepAlive && !isDraining,
             isHead: request.method == .head, minorVersion: request.minorVersion, votes: nil, allowedOrigin: nil)

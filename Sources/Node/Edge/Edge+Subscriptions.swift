@@ -13,6 +13,10 @@ extension Edge {
                 .badRequest, "a connection has at most \(Limits.subscriptionsPerConnectionLimit) subscriptions")
             return sendMessage(connection, .error(id: id, campaign: request.campaign, error))
         }
+        if let known, connection.subscriptions[known].place < 0 {
+            let error = ClientError(.conflict, "a subscription to this campaign is being answered")
+            return sendMessage(connection, .error(id: id, campaign: request.campaign, error))
+        }
         if let known {
             // A repeated wish starts over from the position that it names.
             leaveTopic(connection.subscriptions[known])
@@ -74,10 +78,13 @@ extension Edge {
         let campaign = joined.subscribed.campaign
         guard let topic = topics[campaign] else { return }
         topic.pendingJoins -= 1
-        guard let connection = connection(ticket),
-            let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 })
-        else { return retireIfUnused(topic) }
+        guard let connection = connection(ticket) else { return retireIfUnused(topic) }
         connection.outstanding -= 1
+        guard let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 }) else {
+            let error = ClientError(.conflict, "the subscription was given up before its answer")
+            sendMessage(connection, .error(id: ticket.request, campaign: campaign, error))
+            return retireIfUnused(topic)
+        }
         flush(topic)  // earlier events of this turn are not for the newcomer
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
@@ -166,6 +173,12 @@ extension Edge {
 
     private func wait(_ connection: Connection, _ event: SharedEvent, _ frame: SharedBytes) {
         guard connection.phase != .closing else { return }
+        // Replies of this turn were there first.
+        if !connection.tail.isEmpty {
+            let bytes = SharedBytes(connection.tail)
+            releaseTail(connection)
+            guard connection.lane.push(bytes) else { return cutSlowConsumer(connection) }
+        }
         let isTaken =
             event.isConflatable
             ? connection.lane.pushUpdate(frame, of: event.campaign) : connection.lane.push(frame)

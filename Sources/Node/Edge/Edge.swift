@@ -133,10 +133,10 @@ actor Edge {
             switch message {
             case .commands(_, let commands):
                 for command in commands {
-                    if case .subscribe = command.body {
-                        joinFailed(command.ticket, command.campaign, error)
-                    } else {
-                        replyArrived(command.ticket, .failure(error))
+                    switch command.body {
+                    case .subscribe: joinFailed(command.ticket, command.campaign, error)
+                    case .leave: outboxes[shard].append(.commands(command.campaign, [command]))  // said again later
+                    case .vote, .manage, .verify: replyArrived(command.ticket, .failure(error))
                     }
                 }
             case .create(let creation): replyArrived(creation.ticket, .failure(error))
@@ -290,14 +290,16 @@ actor Edge {
     // MARK: - Deadlines
 
     func setDeadline(_ connection: Connection, _ meaning: Connection.DeadlineMeaning, after delay: UInt32) {
-        let deadline = seconds &+ delay
-        let isEarlier = connection.deadlineMeaning == .none || deadline < connection.deadline || !connection.isInWheel
         connection.deadlineMeaning = meaning
-        connection.deadline = deadline
-        if isEarlier {
-            connection.isInWheel = true
-            wheel.schedule(.init(connection: connection.index, generation: connection.generation), at: deadline)
-        }
+        connection.deadline = seconds &+ delay
+        // A later deadline waits for the old place in the wheel to come round; only an earlier one is filed anew.
+        if let filed = connection.filedUnder, filed <= connection.deadline { return }
+        file(connection)
+    }
+
+    private func file(_ connection: Connection) {
+        connection.filedUnder = wheel.schedule(
+            .init(connection: connection.index, generation: connection.generation), at: connection.deadline)
     }
 
     private func tick() {
@@ -306,14 +308,11 @@ actor Edge {
         var due: [ConnectionWheel.Entry] = []
         wheel.advance(to: seconds) { due.append($0) }
         for entry in due {
-            guard let connection = connections[Int(entry.connection)], connection.generation == entry.generation
+            guard let connection = connections[Int(entry.connection)], connection.generation == entry.generation,
+                connection.filedUnder == entry.second
             else { continue }
-            if connection.deadline > seconds {
-                wheel.schedule(entry, at: connection.deadline)
-            } else {
-                connection.isInWheel = false
-                deadlinePassed(connection)
-            }
+            connection.filedUnder = nil
+            if connection.deadline > seconds { file(connection) } else { deadlinePassed(connection) }
         }
         turnEnded()
     }

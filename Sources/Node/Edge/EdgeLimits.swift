@@ -2,6 +2,8 @@
 enum EdgeTimeouts {
     /// A request's head and body must be complete.
     static let headSeconds: UInt32 = 10
+    /// The owner of a campaign must have answered; it says `timeout` itself long before.
+    static let answerSeconds: UInt32 = 30
     /// A kept-alive connection may rest.
     static let idleSeconds: UInt32 = 60
     /// A WebSocket connection must present a token, where one is needed.

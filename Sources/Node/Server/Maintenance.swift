@@ -49,7 +49,7 @@ final class Maintenance: Sendable {
             var byShard = Array(repeating: [CampaignID](), count: shards.count)
             for holder in wanted { byShard[Int(holder.slot.index) % shards.count].append(holder.campaign) }
             for (shard, campaigns) in byShard.enumerated() where !campaigns.isEmpty {
-                shards[shard].post(.snapshotWanted(campaigns))
+                shards[shard].postUnbounded(.snapshotWanted(campaigns))
             }
         } catch {
             log.warn("maintenance.failed", [("reason", .string("\(error)"))])

@@ -37,6 +37,8 @@ final class OpenSlot {
     /// Which campaigns each sealed row concerns, and what to do once it is committed; oldest first.
     var sealedRows: [SealedEffects] = []
     var isQueued = false
+    /// Another owner has it: nothing of it is applied, sealed or shown any more.
+    private(set) var isFenced = false
 
     struct SealedEffects {
         let lsn: UInt64
@@ -45,6 +47,17 @@ final class OpenSlot {
     }
 
     init(ledger: SlotLedger) { self.ledger = ledger }
+
+    /// Lets go of everything.
+    func abandon() {
+        isFenced = true
+        campaigns = [:]
+        creations = [:]
+        openRow = []
+        sealedRows = []
+        openBytes = 0
+        openVotes = 0
+    }
 
     /// The campaign that this key created, while the key is remembered.
     func creation(under key: Hash128, at now: Timestamp) -> HostedCampaign? {

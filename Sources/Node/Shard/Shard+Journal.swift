@@ -13,18 +13,22 @@ extension Shard {
         busySlots.removeAll(keepingCapacity: true)
         let now = context.clock.monotonic().nanoseconds
         var rows: [SealedRow] = []
-        for slot in slots {
+        var handedOver: [OpenSlot] = []
+        for slot in slots where !slot.isFenced {
             slot.isQueued = false
             let isFull =
                 slot.openVotes >= ShardLimits.rowVotesLimit || slot.openBytes >= ShardLimits.rowBytesLimit
             if !slot.openRow.isEmpty, slot.ledger.isQuiet || isFull { await seal(slot) }
-            if let row = slot.ledger.next(at: now) { rows.append(row) }
+            if let row = slot.ledger.next(at: now) {
+                rows.append(row)
+                handedOver.append(slot)
+            }
         }
         guard !rows.isEmpty else { return }
         let inbox = inbox
-        let isTaken = context.journal.submit(rows) { outcomes in inbox.post(.rows(outcomes)) }
+        let isTaken = context.journal.submit(rows) { outcomes in inbox.postUnbounded(.rows(outcomes)) }
         guard !isTaken else { return }
-        for slot in slots where slot.ledger.isInFlight {
+        for slot in handedOver {
             slot.ledger.submissionRefused(at: now)
             pausing.append(slot)
         }
@@ -108,7 +112,12 @@ extension Shard {
             campaigns[entry.id] = nil
             context.metrics.campaigns.add(-1)
         }
+        let waiting = slot.sealedRows.flatMap(\.captures).flatMap(\.verifications)
+        for ticket in waiting { post(.reply(ticket, .failure(error)), to: ticket.edge) }
         uncommittedBytes -= slot.ledger.queuedBytes + slot.openBytes
+        slot.abandon()
+        // Nothing is known of the journal any more but that it answered.
+        isJournalFailing = false
         slots[index] = .refused("another process has taken this slot over")
     }
 }

@@ -32,8 +32,8 @@ extension Shard {
                 "slot.refused", [("slot", .integer(Int(slot.index))), ("reason", .string(refusal.reason))])
         case .success(let content): await open(slot, content)
         }
-        // What waited is handled as if it came now, in the order in which it came.
-        for message in waiting { _ = inbox.post(message) }
+        // What waited goes first, in the order in which it came.
+        for message in waiting { await take(message) }
     }
 
     private func open(_ slot: Slot, _ content: OpenedSlot) async {

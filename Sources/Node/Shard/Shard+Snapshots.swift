@@ -35,8 +35,8 @@ extension Shard {
         context.metrics.snapshots.increment()
         context.journal.submitSnapshot(job) { outcome in
             switch outcome {
-            case .stored: inbox.post(.snapshotStored(SnapshotAnswer(campaign: id, bytes: bytes)))
-            case .failed: inbox.post(.snapshotStored(SnapshotAnswer(campaign: id, bytes: nil)))
+            case .stored: inbox.postUnbounded(.snapshotStored(SnapshotAnswer(campaign: id, bytes: bytes)))
+            case .failed: inbox.postUnbounded(.snapshotStored(SnapshotAnswer(campaign: id, bytes: nil)))
             }
         }
     }
@@ -68,7 +68,7 @@ extension Shard {
         let inbox = inbox
         verifications[number] = Task.detached {
             let reply = await Self.compare(live, slot, lsn: lsn, journal)
-            inbox.post(.verified(number, ticket, reply))
+            inbox.postUnbounded(.verified(number, ticket, reply))
         }
     }
 
@@ -77,6 +77,10 @@ extension Shard {
     ) async -> Reply {
         do {
             let recovery = try await journal.recover(slot)
+            if recovery.snapshots.contains(where: { $0.campaign == live.id && $0.lsn > lsn }) {
+                return .failure(
+                    ClientError(.unavailable, "a snapshot was stored meanwhile: ask again", retryAfterMilliseconds: 100))
+            }
             let replayed = try SlotReplay.campaigns(of: recovery, slot: slot, through: lsn)
             let other = replayed.first { $0.state.id == live.id }?.state
             let report = VerifyReport(

@@ -65,7 +65,7 @@ actor Shard {
 
     /// Starts the pump; call once.
     func start() {
-        timer = LoopTimer(on: loop) { [inbox] in inbox.post(.tick) }
+        timer = LoopTimer(on: loop) { [inbox] in inbox.postUnbounded(.tick) }
         pump = Task(executorPreference: loop) { await self.run() }
     }
 
@@ -91,7 +91,7 @@ actor Shard {
         }
     }
 
-    private func take(_ message: ShardMessage) async {
+    func take(_ message: ShardMessage) async {
         switch message {
         case .commands(let campaign, let commands): route(commands, to: campaign)
         case .create(let creation): await create(creation, message)
@@ -150,13 +150,20 @@ actor Shard {
     /// While the journal fails nothing is applied that would need it; what is already applied keeps waiting for it.
     private func refusal(of body: CommandBody) -> ClientError? {
         switch body {
-        case .subscribe, .leave, .verify, .manage(.readCampaign, _), .manage(.readPolls, _), .manage(.readPoll, _):
+        case .subscribe, .leave, .verify, .manage(.readCampaign, _), .manage(.readPolls, _), .manage(.readPoll, _),
+            .manage(.signal, nil):
             return nil
-        case .vote, .manage:
-            return isJournalFailing
-                ? ClientError(.unavailable, "the journal cannot be written now", retryAfterMilliseconds: 2000)
-                : ClientError(.overloaded, "too much waits for the journal", retryAfterMilliseconds: 1000)
+        case .vote, .manage: return refusalOfWrites
         }
+    }
+
+    /// Why nothing may be applied that would need the journal; `nil` where all is well.
+    private var refusalOfWrites: ClientError? {
+        if isJournalFailing {
+            return ClientError(.unavailable, "the journal cannot be written now", retryAfterMilliseconds: 2000)
+        }
+        guard uncommittedBytes > ShardLimits.uncommittedBytesLimit else { return nil }
+        return ClientError(.overloaded, "too much waits for the journal", retryAfterMilliseconds: 1000)
     }
 
     func refuse(_ command: Command, _ error: ClientError) {
@@ -174,6 +181,11 @@ actor Shard {
         for entry in entries {
             let commands = entry.commands
             entry.commands = []
+            guard !entry.slot.isFenced else {
+                let error = ClientError(.unavailable, "the slot has moved", retryAfterMilliseconds: 1000)
+                for command in commands { refuse(command, error) }
+                continue
+            }
             noteTurn(entry, await entry.actor.handle(commands))
         }
     }
@@ -188,11 +200,7 @@ actor Shard {
         if let mark = creation.mark, let entry = slot.creation(under: mark.key, at: creation.receivedAt) {
             return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
         }
-        if isJournalFailing {
-            let error = ClientError(
-                .unavailable, "the journal cannot be written now", retryAfterMilliseconds: 2000)
-            return post(.reply(ticket, .failure(error)), to: ticket.edge)
-        }
+        if let refusal = refusalOfWrites { return post(.reply(ticket, .failure(refusal)), to: ticket.edge) }
         let id = CampaignID.draw(in: creation.slot, at: creation.receivedAt, random: context.random)
         do {
             let new = try NewCampaign(
@@ -239,6 +247,7 @@ actor Shard {
     /// Takes in what a campaign says after a call: effects to seal, captures to hand on, when to wake it.
     func noteTurn(_ entry: HostedCampaign, _ turn: CampaignActor.Turn) {
         let slot = entry.slot
+        guard !slot.isFenced else { return }
         if turn.isDirty {
             if !entry.isInOpenRow {
                 entry.isInOpenRow = true
@@ -287,6 +296,10 @@ actor Shard {
         pausing.removeAll { $0.ledger.retryAt == nil }
         var next = deadlines.first?.at ?? .max
         for slot in pausing { next = min(next, slot.ledger.retryAt ?? .max) }
+        if outgoing.contains(where: { !$0.isEmpty }) {
+            // An edge's queue was full: what it did not take is offered again.
+            next = min(next, context.clock.monotonic().nanoseconds + ShardLimits.offerAgainNanoseconds)
+        }
         guard next < timerAt else { return }
         timerAt = next
         let now = context.clock.monotonic().nanoseconds
@@ -311,6 +324,8 @@ enum ShardLimits {
     static let waitingMessagesLimit = 10_000
     /// Bytes of effects of one shard that may wait for the journal.
     static let uncommittedBytesLimit = 64 * 1024 * 1024
+    /// After how long a full edge is offered its messages again.
+    static let offerAgainNanoseconds: UInt64 = 10_000_000
     /// Comparisons with the journal that may run at once in one shard.
     static let verificationsLimit = 4
     /// Votes and bytes after which a row is sealed even while another is in flight.

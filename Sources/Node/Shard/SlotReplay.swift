@@ -53,7 +53,7 @@ enum SlotReplay {
             for part in parts {
                 do {
                     _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
-                        guard row.lsn > starts[id]?.lsn ?? 0 else { return false }
+                        guard row.lsn > max(starts[id]?.lsn ?? 0, recovery.removed[id] ?? 0) else { return false }
                         replayed[id, default: 0] += part.count
                         return true
                     }

@@ -31,6 +31,17 @@ public final class Inbox<Element: Sendable>: Sendable {
         return isTaken
     }
 
+    /// Adds one element whatever the limit: for messages whose number the consumer itself bounds, and which must not
+    /// be lost, such as answers to what it asked for.
+    public func postUnbounded(_ element: Element) {
+        let waiting = unsafe state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            guard !state.isFinished else { return nil }
+            state.elements.append(element)
+            return unsafe state.waiting.take()
+        }
+        unsafe waiting?.resume()
+    }
+
     /// Adds a batch and leaves the array empty, its capacity kept. `false`: the batch does not fit or the queue is
     /// finished, and the array is as it was.
     @discardableResult
