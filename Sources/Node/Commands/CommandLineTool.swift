@@ -100,7 +100,16 @@ public enum CommandLineTool {
 
     private static func check(_ configuration: NodeConfiguration) async -> Int32 {
         for (name, value) in configuration.summary { print("\(name) = \(value)") }
-        return await withStore(configuration) { _ in print("The store in \(configuration.dataFolder) is in order.") }
+        let status = await withStore(configuration) { _ in
+            print("The store in \(configuration.dataFolder) is in order.")
+        }
+        guard status == 0 else { return status }
+        if let reason = PortProbe.fault(configuration.http) {
+            complain("TUMULTE_HTTP: \(reason)")
+            return failed
+        }
+        print("The address \(configuration.http) is free.")
+        return 0
     }
 
     private static func token(_ request: TokenRequest, _ configuration: NodeConfiguration) -> Int32 {
@@ -118,15 +127,18 @@ public enum CommandLineTool {
     }
 
     private static func defaultURL(_ environment: [String: String]) -> String {
-        "http://" + (environment["TUMULTE_HTTP"] ?? "127.0.0.1:8080")
+        let address = environment["TUMULTE_HTTP"] ?? ""
+        return "http://" + (address.isEmpty ? "127.0.0.1:8080" : address)
     }
 
     private static func verify(
         _ campaign: String, _ target: AdminTarget, _ environment: [String: String]
     ) -> Int32 {
-        let token = target.token ?? environment["TUMULTE_ADMIN_TOKEN"]
+        let reader = EnvironmentReader(environment: environment, readFile: ProcessFacts.readFile)
         let answer: SimpleHTTPClient.Answer
         do {
+            let secret = try reader.secret("TUMULTE_ADMIN_TOKEN", bytes: 16)
+            let token = target.token ?? secret.map { String(decoding: $0, as: UTF8.self) }
             answer = try SimpleHTTPClient.send(
                 "POST", target.url ?? defaultURL(environment), "/admin/campaigns/\(campaign)/verify", bearer: token)
         } catch {
@@ -140,6 +152,32 @@ public enum CommandLineTool {
         }
         print(target.isJSON ? text : report.table(campaign))
         return report.isOK ? 0 : failed
+    }
+}
+
+/// Whether a node could listen.
+enum PortProbe {
+    /// Why not, or `nil`.
+    static func fault(_ address: TCPAddress) -> String? {
+        let group = LoopGroup(count: 1, name: "probe")
+        defer { group.shutdown() }
+        let found = Locked<String??>(nil)
+        let done = Inbox<Bool>(limit: 1)
+        let loops = group.loops
+        loops[0].execute {
+            do throws(SystemError) {
+                let listener = try TCPListener(address, options: TCPListenerOptions(), loops: loops) { _, stream in
+                    stream.close()
+                }
+                listener.close()
+                found.withLock { $0 = .some(nil) }
+            } catch {
+                found.withLock { $0 = .some(error.description) }
+            }
+            done.post(true)
+        }
+        while done.count == 0 { sched_yield() }
+        return found.withLock { $0 ?? nil }
     }
 }
 
@@ -170,7 +208,11 @@ struct VerifyAnswer {
         self.votes = votes
         liveHash = live
         replayHash = data.member("replayHash", bytes)?.string(bytes)
-        isOK = replayHash == live
+        isOK = Self.isTrue(data.member("ok", bytes), bytes) && replayHash == live
+    }
+
+    private static func isTrue(_ value: JSONSlice?, _ bytes: Span<UInt8>) -> Bool {
+        value.map { String(decoding: $0.rawText(bytes), as: UTF8.self) == "true" } ?? false
     }
 
     func table(_ campaign: String) -> String {

@@ -142,7 +142,7 @@ public struct NodeConfiguration: Sendable {
         if reader.isSet("REDIS_URL"), !reader.isSet("DATABASE_URL") {
             throw ConfigurationError(
                 variable: "REDIS_URL", fault: "needs DATABASE_URL beside it; unset it to run standalone",
-                example: "redis://127.0.0.1:6379 with DATABASE_URL=postgres://127.0.0.1/tumulte")
+                example: "(unset), with TUMULTE_DATA=./data")
         }
         if reader.isSet("DATABASE_URL") {
             throw ConfigurationError(

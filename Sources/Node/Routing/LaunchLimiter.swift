@@ -1,43 +1,38 @@
-// Poll launches are limited per principal: 20 in 60 seconds. A sliding window would remember every launch; a bucket
-// that refills once in three seconds has the same long-run rate and needs two words.
+// Poll launches are limited per principal: 20 in any 60 seconds. The times of the last 20 are kept, so the window is
+// exact, and the number of principals is bounded.
 
 import Platform
 import Protocol
 
 /// Shared by the edges; asked once per launch, so that a lock costs nothing that matters.
 final class LaunchLimiter: Sendable {
-    static let burst: UInt64 = 20
-    static let refillNanoseconds: UInt64 = 3_000_000_000
-    /// Principals that are remembered; over it those whose buckets are full again are forgotten.
+    static let launchesLimit = 20
+    static let windowNanoseconds: UInt64 = 60_000_000_000
+    /// Principals that are remembered; over it those without a launch in the window are forgotten, then any other.
     static let principalsLimit = 10_000
 
-    private struct Bucket {
-        var tokens: UInt64
-        var refilledAt: UInt64
-    }
-
-    private let buckets = Locked<[String: Bucket]>([:])
+    private let launches = Locked<[String: [UInt64]]>([:])
 
     /// Takes one launch of `principal`, or throws `rate_limited` with the wait.
     func admit(_ principal: String, at now: UInt64) throws(ClientError) {
-        let wait = buckets.withLock { buckets -> UInt64? in
-            if buckets.count >= Self.principalsLimit {
-                buckets = buckets.filter { now &- $0.value.refilledAt < Self.burst * Self.refillNanoseconds }
+        let wait = launches.withLock { launches -> UInt64? in
+            if launches[principal] == nil, launches.count >= Self.principalsLimit { Self.forget(&launches, at: now) }
+            var times = (launches[principal] ?? []).filter { $0 + Self.windowNanoseconds > now }
+            defer { launches[principal] = times }
+            if times.count >= Self.launchesLimit, let oldest = times.min() {
+                return oldest + Self.windowNanoseconds - now
             }
-            var bucket = buckets[principal] ?? Bucket(tokens: Self.burst, refilledAt: now)
-            let refills = (now &- bucket.refilledAt) / Self.refillNanoseconds
-            bucket.tokens = min(Self.burst, bucket.tokens + refills)
-            bucket.refilledAt = bucket.tokens == Self.burst ? now : bucket.refilledAt + refills * Self.refillNanoseconds
-            guard bucket.tokens > 0 else {
-                buckets[principal] = bucket
-                return Self.refillNanoseconds - (now &- bucket.refilledAt)
-            }
-            bucket.tokens -= 1
-            buckets[principal] = bucket
+            times.append(now)
             return nil
         }
         guard let wait else { return }
         throw ClientError(
-            .rateLimited, "at most \(Self.burst) launches a minute", retryAfterMilliseconds: Int(wait / 1_000_000) + 1)
+            .rateLimited, "at most \(Self.launchesLimit) launches a minute",
+            retryAfterMilliseconds: Int(wait / 1_000_000) + 1)
+    }
+
+    private static func forget(_ launches: inout [String: [UInt64]], at now: UInt64) {
+        launches = launches.filter { $0.value.contains { $0 + windowNanoseconds > now } }
+        while launches.count >= principalsLimit, let any = launches.keys.first { launches[any] = nil }
     }
 }

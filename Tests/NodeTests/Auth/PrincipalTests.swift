@@ -94,7 +94,15 @@ struct RateLimiterTests {
         for _ in 0..<20 { #expect(throws: Never.self) { try limiter.admit("ann", at: 5) } }
         #expect(throws: ClientError.self) { try limiter.admit("ann", at: 5) }
         #expect(throws: Never.self) { try limiter.admit("bob", at: 5) }
-        #expect(throws: Never.self) { try limiter.admit("ann", at: 5 + LaunchLimiter.refillNanoseconds) }
-        #expect(throws: ClientError.self) { try limiter.admit("ann", at: 5 + LaunchLimiter.refillNanoseconds) }
+        let later = 5 + LaunchLimiter.windowNanoseconds
+        #expect(throws: ClientError.self) { try limiter.admit("ann", at: later - 1) }
+        #expect(throws: Never.self) { try limiter.admit("ann", at: later) }
+    }
+
+    @Test func `any number of principals takes bounded room`() {
+        let limiter = LaunchLimiter()
+        for number in 0..<(LaunchLimiter.principalsLimit + 100) {
+            #expect(throws: Never.self) { try limiter.admit("p\(number)", at: 5) }
+        }
     }
 }
