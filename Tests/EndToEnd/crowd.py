@@ -96,7 +96,7 @@ async def every_subscriber_gets_start_updates_and_end():
             f" and the end delivered, none lost; the end reached the last one {report['endMs']:.0f} ms after the cancel"
         )
         print(f"figure: {each:.0f} bytes of the process per idle subscribed connection ({idle - before} KiB in all)")
-        assert each < 8192, f"{each:.0f} bytes per idle connection"
+        assert each <= 4096, f"{each:.0f} bytes per idle connection"
 
 
 async def churn(node, campaign, times):

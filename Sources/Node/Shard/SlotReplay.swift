@@ -21,8 +21,9 @@ struct ReplayFailure: Error, CustomStringConvertible {
     let reason: String
 
     var description: String {
-        let place = lsn.map { ", row \($0)" } ?? ""
-        return "slot \(slot)\(place): \(reason); the rows before it can be kept with: tumulte repair --slot \(slot)"
+        guard let lsn, lsn > 0 else { return "slot \(slot): \(reason). Restore a backup of the data folder" }
+        return "slot \(slot), row \(lsn): \(reason). Restore a backup, or give the rows from there on up: "
+            + "tumulte repair --slot \(slot) --keep-through \(lsn - 1)"
     }
 }
 
