@@ -24,7 +24,7 @@ fi
 if stage 'build, release' scripts/build.sh; then
     build_release >/dev/null
     export TUMULTE_BINARY=$BINARY
-    for suite in scenario kill crowd stall disk; do
+    for suite in scenario kill crowd stall disk damage million; do
         stage "end to end: $suite" limit 400 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
     done
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv

@@ -46,17 +46,17 @@ async def a_flipped_bit_in_a_row_is_named_refused_and_repaired():
     async with Node() as node:
         damaged, whole = await two_campaigns(node)
         node.kill()
-        content = rows(node, "SELECT id, payload FROM journal ORDER BY id")
+        content = rows(node, "SELECT id, payload, campaigns FROM journal ORDER BY id")
         slots = {row[0] >> 48 for row in content}
         assert len(slots) == 2, slots
         needle = bytes.fromhex(damaged["campaignId"].replace("-", ""))
-        mine = [row for row in content if needle in row[1]]
+        mine = [row for row in content if needle in row[2]]
         # The last rows: what came before them can be kept.
         victim = mine[-5]
         change(node, "UPDATE journal SET payload = ? WHERE id = ?", flipped(victim[1], len(victim[1]) // 2), victim[0])
         await node.start()
         reply = await http1.request(node, "GET", f"/v1/campaigns/{damaged['campaignId']}")
-        assert reply.status == 503 and reply.error["code"] == "unavailable", (reply.status, reply.body)
+        assert reply.status == 503 and reply.code == "unavailable", (reply.status, reply.body)
         assert (await client.read_poll(node, whole))["totalVotes"] == 30
         text = node.log.read_text()
         assert damaged["campaignId"] in text and "does not match its checksum" in text, text

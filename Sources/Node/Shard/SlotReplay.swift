@@ -47,6 +47,7 @@ enum SlotReplay {
         }
         var replayed: [CampaignID: Int] = [:]
         for row in recovery.rows where last.map({ row.lsn <= $0 }) ?? true {
+            if row.payload.isEmpty { continue }  // in the place of a row that a repair set aside
             guard let parts = RowPayload.parts(of: row.payload) else {
                 throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "the row's parts do not fit together")
             }
