@@ -79,8 +79,8 @@ async def campaign(node):
     return (await create(node, "/v1/campaigns", {"name": "Benchmark"}))["id"]
 
 
-async def poll(node, of):
-    body = {"question": "Which?", "options": ["a", "b", "c"], "type": "UNIQUE", "durationSeconds": 1800}
+async def poll(node, of, type):
+    body = {"question": "Which?", "options": ["a", "b", "c"], "type": type, "durationSeconds": 1800}
     return (await create(node, f"/v1/campaigns/{of}/polls", body))["id"]
 
 
@@ -142,7 +142,7 @@ async def fanout():
     await alternate("signals of one publisher, 8 outstanding, to 1,000 subscribers", "deliveries/s", on_node, on_limit)
 
 
-async def votes(binary):
+async def votes(binary, type):
     kind = ["--binary"] if binary else []
     common = ["--conns", 100, "--window", 8, "--seconds", ARGUMENTS.seconds, *kind]
 
@@ -151,7 +151,7 @@ async def votes(binary):
 
     async def on_node(node):
         of = await campaign(node)
-        vote_in = await poll(node, of)
+        vote_in = await poll(node, of, type)
         result = await load(
             tools.build("voteload"), "--port", node.port, "--campaign", of, "--poll", vote_in, *common
         )
@@ -167,7 +167,8 @@ async def votes(binary):
         ))  # fmt: skip
 
     name = "binary" if binary else "JSON"
-    await alternate(f"durable votes over WebSocket, {name}, 100 connections × 8", "acks/s", on_node, on_limit)
+    title = f"durable votes over WebSocket, {name}, {type} poll, 100 connections × 8"
+    await alternate(title, "acks/s", on_node, on_limit)
 
 
 async def idle():
@@ -197,8 +198,9 @@ async def main():
         if "fanout" in chosen:
             await fanout()
         if "votes" in chosen:
-            await votes(binary=False)
-            await votes(binary=True)
+            for type in ("UNIQUE", "STANDARD"):
+                await votes(False, type)
+                await votes(True, type)
         if "idle" in chosen:
             await idle()
 
