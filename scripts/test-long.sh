@@ -34,6 +34,7 @@ if stage 'build, release' scripts/build.sh; then
     export TUMULTE_BINARY=$BINARY
     stage 'crowd of 10000' crowd && record crowd 'crowd of 10000' || true
     stage 'stalled client' python Tests/EndToEnd/stall.py && record stall 'stalled client' || true
+    stage 'a million voters' python Tests/EndToEnd/million.py && record million 'a million voters' || true
     stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
     stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
 fi

@@ -75,6 +75,7 @@ public struct NodeConfiguration: Sendable {
             ?? configuration.voterRetentionDays
         try configuration.readLog(reader, isTerminal: isTerminal)
         try configuration.readSecrets(reader)
+        try checkClusterVariables(reader)
         try refuseStores(reader)
         return configuration
     }
@@ -135,6 +136,20 @@ public struct NodeConfiguration: Sendable {
             origins.append(origin)
         }
         return origins
+    }
+
+    /// Variables that only a cluster uses have no effect here; a mistake in them is told all the same, and not on the
+    /// day when it counts.
+    private static func checkClusterVariables(_ reader: EnvironmentReader) throws(ConfigurationError) {
+        _ = try reader.integer("TUMULTE_WEIGHT", in: 1...1000, example: "1")
+        _ = try reader.integer("DB_POOL_MAX", in: 1...100, example: "4")
+        _ = try reader.secret("TUMULTE_CLUSTER_SECRET", bytes: 32)
+        _ = try reader.parsed(
+            "TUMULTE_CLUSTER", "must be a numeric address and a port", example: "0.0.0.0:7400"
+        ) { TCPAddress($0) }
+        _ = try reader.parsed("TUMULTE_ADVERTISE", "must be a host and a port", example: "10.0.0.5:7400") { text in
+            text.split(separator: ":").last.flatMap { UInt16($0) }.flatMap { text.contains(":") ? $0 : nil }
+        }
     }
 
     /// This build serves on its own; a store that it would ignore is refused rather than ignored.

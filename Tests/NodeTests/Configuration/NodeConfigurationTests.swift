@@ -53,7 +53,10 @@ struct NodeConfigurationTests {
         (["TUMULTE_ORIGINS": "https://a.example/path"], "TUMULTE_ORIGINS"),
         (["TUMULTE_ORIGINS": "https://a.example,"], "TUMULTE_ORIGINS"),
         (["REDIS_URL": "redis://h"], "REDIS_URL"), (["DATABASE_URL": "postgres://h"], "DATABASE_URL"),
-        (["TUMULTE_HTTP": "0.0.0.0:80"], "TUMULTE_TOKEN_SECRET"),
+        (["TUMULTE_HTTP": "0.0.0.0:80"], "TUMULTE_TOKEN_SECRET"), (["TUMULTE_WEIGHT": "-1"], "TUMULTE_WEIGHT"),
+        (["TUMULTE_CLUSTER": "7400"], "TUMULTE_CLUSTER"), (["DB_POOL_MAX": "0"], "DB_POOL_MAX"),
+        (["TUMULTE_CLUSTER_SECRET": "short"], "TUMULTE_CLUSTER_SECRET"),
+        (["TUMULTE_ADVERTISE": "node"], "TUMULTE_ADVERTISE"),
     ])
     func `a fault is told in one line that names the variable and a good value`(
         environment: [String: String], variable: String
