@@ -34,6 +34,8 @@ struct SharedTableTests {
             }
         }
         #expect(faults(table, count: total) == 0)
-        for copy in copies { #expect(faults(copy.table, count: copy.count) == 0 && UInt64(copy.table.count) == copy.count) }
+        for copy in copies {
+            #expect(faults(copy.table, count: copy.count) == 0 && UInt64(copy.table.count) == copy.count)
+        }
     }
 }

@@ -79,7 +79,8 @@ extension Shard {
             let recovery = try await journal.recover(slot)
             if recovery.snapshots.contains(where: { $0.campaign == live.id && $0.lsn > lsn }) {
                 return .failure(
-                    ClientError(.unavailable, "a snapshot was stored meanwhile: ask again", retryAfterMilliseconds: 100))
+                    ClientError(.unavailable, "a snapshot was stored meanwhile: ask again", retryAfterMilliseconds: 100)
+                )
             }
             let replayed = try SlotReplay.campaigns(of: recovery, slot: slot, through: lsn)
             let other = replayed.first { $0.state.id == live.id }?.state
