@@ -14,6 +14,7 @@
 #include "ws.h"
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 enum { BUFFER = 64 << 10, PATIENCE_MS = 60000 };
 
@@ -183,6 +184,11 @@ static void command(char *line, const char *campaign) {
 }
 
 int main(int argc, char **argv) {
+    struct rlimit limit;
+    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
     if (argc < 4) return fprintf(stderr, "usage: crowd PORT CAMPAIGN SUBSCRIBERS | crowd PORT CAMPAIGN churn COUNT\n"), 2;
     int port = atoi(argv[1]);
     const char *campaign = argv[2];

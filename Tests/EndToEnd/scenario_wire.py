@@ -48,6 +48,19 @@ async def connections_are_kept_and_closed_as_asked():
 
 
 @test
+async def a_client_that_has_said_all_still_gets_its_answer():
+    async with Node() as node:
+        body = b'{"name": "Half closed"}'
+        for _ in range(5):
+            async with http1.Connection(node) as connection:
+                await connection.send(http1.encode("POST", "/v1/campaigns", node, body=body))
+                connection.writer.write_eof()
+                reply = await connection.response()
+                assert reply.status == 201, reply.body
+                assert await connection.rest() == b""
+
+
+@test
 async def head_answers_without_a_body():
     async with Node() as node, http1.Connection(node) as connection:
         for path in ("/health", "/", "/nowhere"):

@@ -67,6 +67,8 @@ final class Connection {
     var exchange: Exchange?
     /// Bytes that came while an answer was awaited.
     var unread: [UInt8] = []
+    /// The client sends nothing more: the connection ends with the last answer.
+    var hasPeerFinished = false
     /// Guards against recursion: an answer that is ready at once is followed by the next request in the same loop.
     var isFeeding = false
 

@@ -173,7 +173,7 @@ extension Edge {
     ) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil
-        let closes = !exchange.keepAlive || isDraining
+        let closes = !exchange.keepAlive || isDraining || connection.hasPeerFinished && connection.unread.isEmpty
         context.metrics.countHTTP(exchange.route?.label ?? "none", status: status)
         let node = context.nodeName
         let date = date

@@ -13,6 +13,10 @@ extension Edge: TCPStreamHandler {
         assumeIsolated { $0.drained(stream.token) }
     }
 
+    nonisolated func streamEnded(_ stream: TCPStream) {
+        assumeIsolated { $0.peerFinished(stream.token) }
+    }
+
     nonisolated func streamClosed(_ stream: TCPStream, _ reason: TCPCloseReason) {
         assumeIsolated { $0.closed(stream.token) }
     }

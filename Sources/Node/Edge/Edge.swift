@@ -200,6 +200,19 @@ actor Edge {
         }
     }
 
+    /// The client sends nothing more. An HTTP client that has shut its side down still reads the answer that it waits
+    /// for; everybody else is gone.
+    func peerFinished(_ token: Int) {
+        guard let connection = connections[token] else { return }
+        let isOwed = connection.exchange != nil || connection.stream.isBlocked || !connection.tail.isEmpty
+        guard connection.phase == .http || connection.phase == .closing, isOwed else {
+            return connection.stream.closeAfterEnd()
+        }
+        connection.hasPeerFinished = true
+        if connection.unread.isEmpty { connection.exchange?.keepAlive = false }
+        if connection.exchange == nil, connection.phase == .http { closeAfterWriting(connection) }
+    }
+
     func closed(_ token: Int) {
         guard let connection = connections[token] else { return }
         connections[token] = nil

@@ -16,6 +16,7 @@ public enum NodeMain {
     ///
     /// - Returns: the exit status: 0 after a stop in good order, 1 where it could not serve.
     public static func run(_ configuration: NodeConfiguration) async -> Int32 {
+        ProcessFacts.raiseDescriptorLimit()
         let clock = SystemClock()
         let log = Log(level: configuration.logLevel, format: configuration.logFormat, clock: clock)
         if let reason = DataFolder.create(configuration.dataFolder) {

@@ -136,7 +136,7 @@ public struct TCPListenerOptions: Sendable {
             Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
             #if canImport(Glibc)
                 // Finds peers that vanished while bytes were under way to them.
-                Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 30_000)
+                Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, 90_000)
             #endif
             deal(accepted, TCPAddress.read(&storage) ?? boundAddress)
         }

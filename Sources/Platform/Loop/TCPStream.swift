@@ -26,8 +26,15 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     func streamReceived(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer)
     /// The stream was blocked, and everything handed to it has left.
     func streamDrained(_ stream: TCPStream)
+    /// The peer sends nothing more; it may still read. Unless the handler has something left to write, it closes.
+    func streamEnded(_ stream: TCPStream)
     /// The last call, made once.
     func streamClosed(_ stream: TCPStream, _ reason: TCPCloseReason)
+}
+
+extension TCPStreamHandler {
+    /// Closes at once: for handlers that owe the peer nothing.
+    public func streamEnded(_ stream: TCPStream) { stream.closeAfterEnd() }
 }
 
 /// An accepted or dialled connection.
@@ -49,6 +56,7 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
     private var isReading = false
     private var isClosing = false
     private var finishes = false
+    private var peerHasFinished = false
     private var isShutDown = false
     private var reason = TCPCloseReason.local
 
@@ -112,9 +120,15 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
             let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: loop.readBuffer[..<count])
             unsafe handler?.streamReceived(self, bytes)
         } else if count < 0 {
-            end(count == Int(UV_EOF.rawValue) ? .endOfFile : .failed(Int32(-count)))
+            guard count == Int(UV_EOF.rawValue) else { return end(.failed(Int32(-count))) }
+            stopReading()
+            peerHasFinished = true
+            handler?.streamEnded(self)
         }
     }
+
+    /// Closes a stream whose peer has finished, in answer to `streamEnded`.
+    public func closeAfterEnd() { end(.endOfFile) }
 
     // MARK: - Writing
 
@@ -228,7 +242,11 @@ public protocol TCPStreamHandler: AnyObject, Sendable {
             guard let request = unsafe request else { return }
             let stream = unsafe TCPStream.of(request.pointee.handle)
             unsafe request.deallocate()
-            if status < 0 { stream.end(.failed(-status)) }
+            if status < 0 {
+                stream.end(.failed(-status))
+            } else if stream.peerHasFinished {
+                stream.end(.endOfFile)  // both sides are done
+            }
         }
         if status < 0 {
             unsafe request.deallocate()

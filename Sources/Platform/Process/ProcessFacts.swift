@@ -37,6 +37,21 @@ public enum ProcessFacts {
         return seconds + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1_000_000
     }
 
+    /// Raises the number of descriptors that this process may open to what the system allows it, and returns it.
+    @discardableResult
+    public static func raiseDescriptorLimit() -> Int {
+        var limit = rlimit()
+        #if canImport(Glibc)
+            let which = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        #else
+            let which = RLIMIT_NOFILE
+        #endif
+        guard unsafe getrlimit(which, &limit) == 0 else { return 0 }
+        limit.rlim_cur = limit.rlim_max
+        unsafe setrlimit(which, &limit)
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Processors that this process may use.
     public static var cores: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 
