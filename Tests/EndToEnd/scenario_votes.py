@@ -233,6 +233,11 @@ async def a_poll_that_should_have_ended_while_the_node_was_dead_has_its_true_end
 
         await until(lambda: time.time() > over + 0.5, 10, "the end to pass")
         await node.start()
+        # The end is committed like any effect, a moment after the node serves again.
+        async with client.websocket(node) as socket:
+            subscribed = await socket.subscribe(campaign["id"])
+            if subscribed["poll"]["status"] == "RUNNING":
+                await socket.event("poll:end")
         final = await client.read_poll(node, poll)
         assert final["status"] == "ENDED" and final["endedAt"] == poll["endsAt"], final
         assert final["votes"] == [0, 0, 1] and final["winners"] == [2]
