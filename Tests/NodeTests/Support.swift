@@ -78,8 +78,8 @@ final class Stage: Sendable {
         let metrics = NodeMetrics(registry: MetricsRegistry())
         let health = NodeHealth(nodeName: "stage", startedAt: 0) { [] }
         let context = ShardContext(
-            clock: clock, random: random, journal: journal, edges: [EdgeHandle(inbox: toEdge)], metrics: metrics,
-            health: health, log: .silent)
+            clock: clock, random: random, journal: journal, transport: LoopTransport(shards: [toShard], edges: [toEdge]),
+            metrics: metrics, health: health, log: .silent)
         shard = Shard(index: 0, loop: group.loops[0], inbox: toShard, context: context)
         campaign = CampaignID(UUIDv7(at: clock.now(), random: 99))
         slot = Slot(of: campaign)
@@ -112,9 +112,10 @@ final class Stage: Sendable {
 
     func send(_ number: Int64, _ body: CommandBody) {
         toShard.post(
-            .commands(
-                campaign,
-                [Command(campaign: campaign, ticket: ticket(number), receivedAt: clock.now(), body: body)]))
+            .road(
+                .commands(
+                    campaign,
+                    [Command(campaign: campaign, ticket: ticket(number), receivedAt: clock.now(), body: body)])))
     }
 
     func manage(_ number: Int64, _ command: ManagementCommand, _ mark: IdempotencyMark? = nil) {

@@ -60,8 +60,8 @@ import Protocol
         unsafe unownedExecutor = unsafe context.executor.asUnownedSerialExecutor()
         position = Position(epoch: epoch, seq: 0)
         ring = EventRing(startingAt: position)
-        outgoing = Array(repeating: [], count: context.edges.count)
-        settledVotes = Array(repeating: [], count: context.edges.count)
+        outgoing = Array(repeating: [], count: context.transport.edgeCount)
+        settledVotes = Array(repeating: [], count: context.transport.edgeCount)
         snapshots = SnapshotPolicy(
             snapshotBytes: snapshotBytes, journalBytes: journalBytes, now: context.clock.monotonic().nanoseconds)
     }
@@ -154,7 +154,7 @@ import Protocol
             settledVotes[edge] = []
         }
         for edge in outgoing.indices where !outgoing[edge].isEmpty {
-            context.edges[edge].deliver(&outgoing[edge])
+            context.transport.deliver(&outgoing[edge], to: UInt16(edge))
         }
     }
 

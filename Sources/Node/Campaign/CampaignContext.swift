@@ -8,7 +8,7 @@ struct CampaignContext: Sendable {
     let executor: any SerialExecutor
     let clock: any Clock
     let random: any RandomSource
-    let edges: [EdgeHandle]
+    let transport: any Transport
     let metrics: NodeMetrics
 }
 

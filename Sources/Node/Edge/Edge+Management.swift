@@ -78,8 +78,12 @@ extension Edge {
         let creation = CreationCommand(
             slot: slot, principal: principal, draft: draft, mark: mark, ticket: ticket(connection),
             receivedAt: receivedAt)
-        outboxes[context.loop(of: slot)].append(.create(creation))
         connection.outstanding += 1
+        do throws(ClientError) {
+            outboxes[try context.router.lane(to: slot)].append(.create(creation))
+        } catch {
+            replyArrived(creation.ticket, .failure(error))
+        }
     }
 
     /// Hands a command to the owner of its campaign at the end of this turn.
@@ -97,15 +101,20 @@ extension Edge {
 
     func closeRun() {
         guard let first = run.first else { return }
-        outboxes[loop(of: first.campaign)].append(.commands(first.campaign, run))
+        let commands = run
         run = []
+        do throws(ClientError) {
+            outboxes[try context.router.lane(to: slot(of: first.campaign))].append(.commands(first.campaign, commands))
+        } catch {
+            for command in commands { refuse(command, error) }
+        }
     }
 
-    func loop(of campaign: CampaignID) -> Int {
-        if let lastRoute, lastRoute.campaign == campaign { return lastRoute.loop }
-        let loop = context.loop(of: Slot(of: campaign))
-        lastRoute = (campaign, loop)
-        return loop
+    private func slot(of campaign: CampaignID) -> Slot {
+        if let lastSlot, lastSlot.campaign == campaign { return lastSlot.slot }
+        let slot = Slot(of: campaign)
+        lastSlot = (campaign, slot)
+        return slot
     }
 
     // MARK: - Parts of a request

@@ -33,9 +33,10 @@ actor Edge {
     var topics: [CampaignID: Topic] = [:]
     var touchedTopics: [Topic] = []
 
-    // Commands of this turn, by the loop of their shard
-    var outboxes: [[ShardMessage]]
-    var lastRoute: (campaign: CampaignID, loop: Int)?
+    // Commands of this turn, by their lane
+    var outboxes: [[OwnerMessage]]
+    /// The slot of the last campaign that was routed; a hash is saved where commands come in runs.
+    var lastSlot: (campaign: CampaignID, slot: Slot)?
     /// Commands in a row for one campaign, not in an outbox yet.
     var run: [Command] = []
     /// When the bytes at hand were read.
@@ -58,7 +59,7 @@ actor Edge {
         self.loop = loop
         self.inbox = inbox
         self.context = context
-        outboxes = Array(repeating: [], count: context.shards.count)
+        outboxes = Array(repeating: [], count: context.transport.laneCount)
         receivedAt = context.clock.now()
         seconds = UInt32(truncatingIfNeeded: context.clock.monotonic().nanoseconds / 1_000_000_000)
         wheel = ConnectionWheel(now: seconds)
@@ -111,8 +112,8 @@ actor Edge {
     /// The end of a loop's turn: commands leave in one batch per shard, bytes in one write per connection.
     func turnEnded() {
         closeRun()
-        for shard in outboxes.indices where !outboxes[shard].isEmpty {
-            if !context.shards[shard].post(contentsOf: &outboxes[shard]) { refuseOverload(shard) }
+        for lane in outboxes.indices where !outboxes[lane].isEmpty {
+            if !context.transport.send(&outboxes[lane], lane: lane) { refuseOverload(lane) }
         }
         guard !dirty.isEmpty else { return }
         let batch = dirty
@@ -123,25 +124,30 @@ actor Edge {
         }
     }
 
-    /// The shard's queue is full: nothing of the batch was taken, and each sender is told.
-    private func refuseOverload(_ shard: Int) {
-        let refused = outboxes[shard]
-        outboxes[shard].removeAll(keepingCapacity: true)
+    /// The lane is full: nothing of the batch was taken, and each sender is told.
+    private func refuseOverload(_ lane: Int) {
+        let refused = outboxes[lane]
+        outboxes[lane].removeAll(keepingCapacity: true)
         let error = ClientError(.overloaded, "too many commands are waiting", retryAfterMilliseconds: 1000)
         context.metrics.overloads.add(UInt64(refused.count))
         for message in refused {
             switch message {
-            case .commands(_, let commands):
+            case .commands(let campaign, let commands):
                 for command in commands {
-                    switch command.body {
-                    case .subscribe: joinFailed(command.ticket, command.campaign, error)
-                    case .leave: outboxes[shard].append(.commands(command.campaign, [command]))  // said again later
-                    case .vote, .manage, .verify: replyArrived(command.ticket, .failure(error))
-                    }
+                    guard case .leave = command.body else { refuse(command, error); continue }
+                    outboxes[lane].append(.commands(campaign, [command]))  // said again later
                 }
             case .create(let creation): replyArrived(creation.ticket, .failure(error))
-            case .rows, .snapshotStored, .opened, .verified, .tick, .snapshotWanted: break  // no edge sends these
             }
+        }
+    }
+
+    /// Answers a command that was not sent.
+    func refuse(_ command: Command, _ error: ClientError) {
+        switch command.body {
+        case .subscribe: joinFailed(command.ticket, command.campaign, error)
+        case .leave: break  // nobody is there to be left
+        case .vote, .manage, .verify: replyArrived(command.ticket, .failure(error))
         }
     }
 

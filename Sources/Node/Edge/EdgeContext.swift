@@ -12,15 +12,12 @@ struct EdgeContext: Sendable {
     /// `nil` in open mode.
     let tokens: TokenVerifier?
     let access: RequestAccess
-    /// The shards' queues, by loop.
-    let shards: [Inbox<ShardMessage>]
+    let router: Router
+    let transport: any Transport
     let metrics: NodeMetrics
     let registry: MetricsRegistry
     let health: NodeHealth
     let launchLimiter: LaunchLimiter
     let connectionLimit: Int
     let httpLimits: HTTPLimits
-
-    /// The loop that owns a slot.
-    func loop(of slot: Slot) -> Int { Int(slot.index) % shards.count }
 }

@@ -65,3 +65,13 @@ struct Command: Sendable {
     let receivedAt: Timestamp
     let body: CommandBody
 }
+
+/// The creation of a campaign: it has no id yet, so it is addressed to a slot.
+struct CreationCommand: Sendable {
+    let slot: Slot
+    let principal: Principal
+    let draft: CampaignDraft
+    let mark: IdempotencyMark?
+    let ticket: ReplyTicket
+    let receivedAt: Timestamp
+}

@@ -3,7 +3,7 @@
 //   start:  data folder locked ─► journal ─► loops ─► shards and edges ─► listener ─► claim ─► recovery ─► ready
 //   stop:   not ready ─► clients told, in slices ─► edges ─► shards ─► journal ─► loops
 
-import Cluster
+public import Cluster
 import Domain
 public import Journal
 public import Platform
@@ -41,7 +41,7 @@ public actor NodeServer {
     /// - Throws: `JournalError` where the data folder cannot be used.
     public init(
         _ configuration: NodeConfiguration, clock: any Clock = SystemClock(), random: any RandomSource = SystemRandom(),
-        log: Log
+        directory: any Directory = SoleOwnerDirectory(), log: Log
     ) throws(JournalError) {
         self.configuration = configuration
         self.clock = clock
@@ -51,7 +51,7 @@ public actor NodeServer {
         let journal = try SQLiteJournal(
             folder: configuration.dataFolder, now: { clock.now() }, nanoseconds: { clock.monotonic().nanoseconds })
         self.journal = journal
-        directory = SoleOwnerDirectory()
+        self.directory = directory
         let group = LoopGroup(count: configuration.loopCount, name: "loop")
         self.group = group
 
@@ -65,9 +65,9 @@ public actor NodeServer {
             NodeGauges.details(journal: journal, metrics: metrics)
         }
         self.health = health
-        let handles = edgeInboxes.map { EdgeHandle(inbox: $0) }
+        let transport = LoopTransport(shards: shardInboxes, edges: edgeInboxes)
         let shardContext = ShardContext(
-            clock: clock, random: random, journal: journal, edges: handles, metrics: metrics, health: health, log: log)
+            clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health, log: log)
         shards = group.loops.indices.map {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
@@ -78,7 +78,8 @@ public actor NodeServer {
                 origins: configuration.origins, isOpenMode: configuration.tokenSecret == nil,
                 isOpenEverywhere: configuration.isOpenEverywhere && !configuration.http.isLoopback,
                 adminToken: configuration.adminToken),
-            shards: shardInboxes, metrics: metrics, registry: registry, health: health,
+            router: Router(directory: directory, loopCount: configuration.loopCount), transport: transport,
+            metrics: metrics, registry: registry, health: health,
             launchLimiter: LaunchLimiter(),
             connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())

@@ -56,9 +56,9 @@ actor Shard {
         self.inbox = inbox
         self.context = context
         campaignContext = CampaignContext(
-            executor: loop, clock: context.clock, random: context.random, edges: context.edges,
+            executor: loop, clock: context.clock, random: context.random, transport: context.transport,
             metrics: context.metrics)
-        outgoing = Array(repeating: [], count: context.edges.count)
+        outgoing = Array(repeating: [], count: context.transport.edgeCount)
     }
 
     // MARK: - Life
@@ -93,8 +93,8 @@ actor Shard {
 
     func take(_ message: ShardMessage) async {
         switch message {
-        case .commands(let campaign, let commands): route(commands, to: campaign)
-        case .create(let creation): await create(creation, message)
+        case .road(.commands(let campaign, let commands)): route(commands, to: campaign)
+        case .road(.create(let creation)): await create(creation)
         case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
         case .snapshotStored(let outcome): await snapshotAnswered(outcome)
         case .opened(let slot, let result): await opened(slot, result)
@@ -135,7 +135,7 @@ actor Shard {
         case .opening(var waiting)?:
             if waiting.count < ShardLimits.waitingMessagesLimit {
                 slots[slot] = nil  // so that the queue is changed in place
-                waiting.append(.commands(campaign, commands))
+                waiting.append(.road(.commands(campaign, commands)))
                 slots[slot] = .opening(waiting: waiting)
                 return
             }
@@ -192,10 +192,10 @@ actor Shard {
 
     // MARK: - Creation
 
-    private func create(_ creation: CreationCommand, _ message: ShardMessage) async {
+    private func create(_ creation: CreationCommand) async {
         let ticket = creation.ticket
         guard case .open(let slot)? = slots[creation.slot] else {
-            return createElsewhere(creation, message)
+            return createElsewhere(creation)
         }
         if let mark = creation.mark, let entry = slot.creation(under: mark.key, at: creation.receivedAt) {
             return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
@@ -222,11 +222,11 @@ actor Shard {
         }
     }
 
-    private func createElsewhere(_ creation: CreationCommand, _ message: ShardMessage) {
+    private func createElsewhere(_ creation: CreationCommand) {
         let ticket = creation.ticket
         if case .opening(var waiting)? = slots[creation.slot], waiting.count < ShardLimits.waitingMessagesLimit {
             slots[creation.slot] = nil
-            waiting.append(message)
+            waiting.append(.road(.create(creation)))
             slots[creation.slot] = .opening(waiting: waiting)
             return
         }
@@ -314,7 +314,7 @@ actor Shard {
 
     private func sendOutgoing() {
         for edge in outgoing.indices where !outgoing[edge].isEmpty {
-            context.edges[edge].deliver(&outgoing[edge])
+            context.transport.deliver(&outgoing[edge], to: UInt16(edge))
         }
     }
 }

@@ -8,7 +8,7 @@ struct ShardContext: Sendable {
     let clock: any Clock
     let random: any RandomSource
     let journal: any Journal
-    let edges: [EdgeHandle]
+    let transport: any Transport
     let metrics: NodeMetrics
     let health: NodeHealth
     let log: Log

@@ -5,20 +5,9 @@ import Journal
 import Platform
 import Protocol
 
-/// The creation of a campaign: it has no id yet, so it is addressed to a slot.
-struct CreationCommand: Sendable {
-    let slot: Slot
-    let principal: Principal
-    let draft: CampaignDraft
-    let mark: IdempotencyMark?
-    let ticket: ReplyTicket
-    let receivedAt: Timestamp
-}
-
 enum ShardMessage: Sendable {
-    /// Commands of one edge and turn for one campaign, in order.
-    case commands(CampaignID, [Command])
-    indirect case create(CreationCommand)
+    /// What came by the road, from the edges.
+    case road(OwnerMessage)
     /// Rows that the journal answered for.
     case rows([RowOutcome])
     indirect case snapshotStored(SnapshotAnswer)

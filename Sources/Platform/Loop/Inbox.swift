@@ -58,6 +58,21 @@ public final class Inbox<Element: Sendable>: Sendable {
         return isTaken
     }
 
+    /// Adds a batch of something else, each element wrapped on its way in. Otherwise as `post(contentsOf:)`.
+    @discardableResult
+    public func post<Other: Sendable>(contentsOf batch: inout [Other], wrapping wrap: (Other) -> Element) -> Bool {
+        guard !batch.isEmpty else { return true }
+        let taken = batch
+        let (isTaken, waiting) = unsafe state.withLock { state -> (Bool, UnsafeContinuation<Void, Never>?) in
+            guard !state.isFinished, state.elements.count + taken.count <= limit else { return (false, nil) }
+            for element in taken { state.elements.append(wrap(element)) }
+            return unsafe (true, state.waiting.take())
+        }
+        if isTaken { batch.removeAll(keepingCapacity: true) }
+        unsafe waiting?.resume()
+        return isTaken
+    }
+
     /// Takes everything that waits, suspending while there is nothing; `nil` once finished and empty.
     ///
     /// One consumer at a time. It resumes on the caller's actor.

@@ -205,10 +205,12 @@ struct ShardTests {
             let mark = IdempotencyMark(key: Hash128(high: 1, low: 2), body: Hash128(high: 3, low: 4))
             func create(_ number: Int64, _ mark: IdempotencyMark) {
                 stage.toShard.post(
-                    .create(
-                        CreationCommand(
-                            slot: stage.slot, principal: .openMode, draft: CampaignDraft(name: "New", description: nil),
-                            mark: mark, ticket: stage.ticket(number), receivedAt: stage.clock.now())))
+                    .road(
+                        .create(
+                            CreationCommand(
+                                slot: stage.slot, principal: .openMode,
+                                draft: CampaignDraft(name: "New", description: nil), mark: mark,
+                                ticket: stage.ticket(number), receivedAt: stage.clock.now()))))
             }
             create(1, mark)
             create(2, mark)
