@@ -32,6 +32,9 @@ public protocol Journal: Sendable {
     /// Reads and verifies a slot. Throws `damaged` when something that is needed is damaged or missing.
     func recover(_ slot: Slot) async throws(JournalError) -> SlotRecovery
 
+    /// Reads and verifies the newest intact snapshot of one campaign; `nil` where it has none.
+    func snapshot(of campaign: CampaignID, slot: Slot) async throws(JournalError) -> RecoveredSnapshot?
+
     /// Gives up a slot's rows after `lsn`: they move to quarantine, and empty rows take their place, so that later
     /// snapshots stay usable. For an offline command. Returns how many rows moved.
     func repair(_ slot: Slot, keepThrough lsn: UInt64) async throws(JournalError) -> Int

@@ -389,6 +389,13 @@ extension EngineJournal {
     }
 
     /// See `Journal`.
+    public func snapshot(of campaign: CampaignID, slot: Slot) async throws(JournalError) -> RecoveredSnapshot? {
+        try await engine.ask { core in
+            attempt { () throws(JournalError) in try core.store.snapshot(of: campaign, slot: slot) }
+        }
+    }
+
+    /// See `Journal`.
     public func repair(_ slot: Slot, keepThrough lsn: UInt64) async throws(JournalError) -> Int {
         let now = engine.now
         return try await engine.ask { core in

@@ -79,6 +79,7 @@ protocol JournalStore: AnyObject {
     func trim(_ slot: Slot, epoch: UInt64, limit: Int) throws(JournalError) -> Bool
     func index(_ slots: [Slot]) throws(JournalError) -> [SlotIndex]
     func recover(_ slot: Slot) throws(JournalError) -> SlotRecovery
+    func snapshot(of campaign: CampaignID, slot: Slot) throws(JournalError) -> RecoveredSnapshot?
     func repair(_ slot: Slot, keepThrough lsn: UInt64, now: Timestamp) throws(JournalError) -> Int
     func trimHolders() throws(JournalError) -> [TrimHolder]
     func expireVoterData(before limit: Timestamp) throws(JournalError) -> [TrimHolder]

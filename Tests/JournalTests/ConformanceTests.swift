@@ -50,6 +50,26 @@ struct ConformanceTests {
     }
 
     @Test(arguments: Kind.allCases)
+    func `the newest snapshot of a campaign can be read by itself`(kind: Kind) async throws {
+        let folder = try Folder()
+        let journal = try open(kind, folder)
+        _ = try await journal.claim([slot])
+        #expect(try await journal.snapshot(of: campaign(1), slot: slot) == nil)
+        for lsn in UInt64(1)...3 {
+            #expect(await journal.flush([row(lsn, epoch: 1000, campaigns: [1, 2])]) == [.committed])
+            #expect(await journal.snapshot(1, lsn: lsn, epoch: 1000, bytes: 3 << 20) == .stored)
+        }
+        #expect(await journal.snapshot(2, lsn: 1, epoch: 1000) == .stored)
+        let newest = try #require(try await journal.snapshot(of: campaign(1), slot: slot))
+        #expect(newest.campaign == campaign(1) && newest.lsn == 3)
+        #expect(newest.state == [UInt8](repeating: 3, count: 3 << 20))
+        #expect(try await journal.snapshot(of: campaign(2), slot: slot)?.lsn == 1)
+        #expect(try await journal.snapshot(of: campaign(3), slot: slot) == nil)
+        #expect(try await journal.snapshot(of: campaign(1), slot: Slot(8)) == nil)
+        await journal.close()
+    }
+
+    @Test(arguments: Kind.allCases)
     func `rows and snapshots of an older epoch are fenced`(kind: Kind) async throws {
         let folder = try Folder()
         let journal = try open(kind, folder)

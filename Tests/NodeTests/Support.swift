@@ -15,6 +15,9 @@ final class ScriptedJournal: Journal {
         var rows: [(rows: [SealedRow], completion: @Sendable ([RowOutcome]) -> Void)] = []
         var snapshots: [(SnapshotJob, @Sendable (SnapshotOutcome) -> Void)] = []
         var isFull = false
+        var stored: [CampaignID: RecoveredSnapshot] = [:]
+        /// Snapshots that were asked for.
+        var reads = 0
         var recovery: [Slot: SlotRecovery] = [:]
     }
     let state = Locked(State())
@@ -40,6 +43,12 @@ final class ScriptedJournal: Journal {
     func recover(_ slot: Slot) async throws(JournalError) -> SlotRecovery {
         guard let recovery = state.withLock({ $0.recovery[slot] }) else { throw .io("nothing scripted") }
         return recovery
+    }
+    func snapshot(of campaign: CampaignID, slot: Slot) async throws(JournalError) -> RecoveredSnapshot? {
+        state.withLock { state in
+            state.reads += 1
+            return state.stored[campaign]
+        }
     }
     func repair(_ slot: Slot, keepThrough lsn: UInt64) async throws(JournalError) -> Int { 0 }
     func trimHolders() async throws(JournalError) -> [TrimHolder] { [] }
@@ -78,7 +87,8 @@ final class Stage: Sendable {
         let metrics = NodeMetrics(registry: MetricsRegistry())
         let health = NodeHealth(nodeName: "stage", startedAt: 0) { [] }
         let context = ShardContext(
-            clock: clock, random: random, journal: journal, transport: LoopTransport(shards: [toShard], edges: [toEdge]),
+            clock: clock, random: random, journal: journal,
+            transport: LoopTransport(shards: [toShard], edges: [toEdge]),
             metrics: metrics, health: health, log: .silent)
         shard = Shard(index: 0, loop: group.loops[0], inbox: toShard, context: context)
         campaign = CampaignID(UUIDv7(at: clock.now(), random: 99))
@@ -92,7 +102,7 @@ final class Stage: Sendable {
         let new = try NewCampaign(id: campaign, ownerId: "gm", name: "Stage", description: nil)
         var state = try Campaign(created: Campaign.decideCreate(new, at: clock.now()))
         for event in events { state.evolve(event) }
-        let recovered = RecoveredCampaign(state: state, snapshotBytes: nil, journalBytes: 0)
+        let recovered = RecoveredCampaign(state: state, lsn: 0, snapshotBytes: nil, journalBytes: 0)
         let opened = OpenedSlot(claim: SlotClaim(slot: slot, epoch: 7, tail: 0), campaigns: [recovered])
         await shard.expect([slot])
         toShard.post(.opened(slot, .success(opened)))

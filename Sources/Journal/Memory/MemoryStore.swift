@@ -175,6 +175,13 @@ final class MemoryStore: JournalStore {
         return try plan.finish()
     }
 
+    func snapshot(of campaign: CampaignID, slot: Slot) throws(JournalError) -> RecoveredSnapshot? {
+        let stored = slots[slot]?.snapshots[campaign]?.filter(\.isComplete).max { $0.header.lsn < $1.header.lsn }
+        return stored.map {
+            RecoveredSnapshot(campaign: campaign, lsn: $0.header.lsn, state: Array($0.parts.joined()))
+        }
+    }
+
     func repair(_ slot: Slot, keepThrough lsn: UInt64, now: Timestamp) throws(JournalError) -> Int {
         var state = slots[slot] ?? SlotState()
         let tail = state.tail

@@ -37,14 +37,9 @@ extension SQLiteStore {
             switch header {
             case .success(let (header, checksum)):
                 if recovery.has(header.campaign, newerThan: header.lsn) { continue }
-                var found = header.checksum
-                var state: [UInt8] = []
-                state.reserveCapacity(min(header.byteCount, 64 << 20))
-                for part in 0..<min(header.partCount, 1 << 12) { state += try readPart(header, index: part) }
-                found.add(state)
+                let state = try state(header, checksum: checksum)
                 recovery.snapshotRead(
-                    header.campaign, lsn: header.lsn, state: state,
-                    isIntact: found.value == checksum && state.count == header.byteCount)
+                    header.campaign, lsn: header.lsn, state: state ?? [], isIntact: state != nil)
             case .failure(let error): throw error
             }
         }
@@ -67,6 +62,24 @@ extension SQLiteStore {
         return try recovery.finish()
     }
 
+    func snapshot(of campaign: CampaignID, slot: Slot) throws(JournalError) -> RecoveredSnapshot? {
+        for case .success(let (header, checksum)) in try headers(slot, connection(), of: campaign) {
+            guard let state = try state(header, checksum: checksum) else { continue }
+            return RecoveredSnapshot(campaign: campaign, lsn: header.lsn, state: state)
+        }
+        return nil
+    }
+
+    /// The state of a snapshot; `nil` where it does not match its checksum.
+    private func state(_ header: SnapshotHeader, checksum: UInt64) throws(JournalError) -> [UInt8]? {
+        var found = header.checksum
+        var state: [UInt8] = []
+        state.reserveCapacity(min(header.byteCount, 64 << 20))
+        for part in 0..<min(header.partCount, 1 << 12) { state += try readPart(header, index: part) }
+        found.add(state)
+        return found.value == checksum && state.count == header.byteCount ? state : nil
+    }
+
     /// The row under the statement; `nil` when it does not match its checksum.
     private static func row(_ slot: Slot, _ lsn: UInt64, _ query: SQLiteStatement) -> SealedRow? {
         guard let flush = query.id(2), let campaigns = decodeCampaigns(query.bytes(4)), lsn > 0,
@@ -78,15 +91,20 @@ extension SQLiteStore {
         return row.checksum == query.unsigned(6) ? row : nil
     }
 
-    /// The complete snapshots of a slot, each campaign's newest first, with their stored checksums.
+    /// The complete snapshots of a slot or of one campaign, newest first within each, with their stored checksums.
     private func headers(
-        _ slot: Slot, _ connection: SQLiteConnection
+        _ slot: Slot, _ connection: SQLiteConnection, of campaign: CampaignID? = nil
     ) throws(JournalError) -> [Result<(SnapshotHeader, UInt64), JournalError>] {
-        let query = try connection.prepare(
-            """
-            SELECT campaign, lsn, epoch, wake_at, voters, bytes, checksum FROM snapshot
-            WHERE slot = ?1 AND complete ORDER BY campaign, lsn DESC
-            """, .integer(Int64(slot.index)))
+        let columns = "SELECT campaign, lsn, epoch, wake_at, voters, bytes, checksum FROM snapshot"
+        let query: SQLiteStatement
+        if let campaign {
+            query = try connection.prepare(
+                "\(columns) WHERE slot = ?1 AND campaign = ?2 AND complete ORDER BY lsn DESC",
+                .integer(Int64(slot.index)), .id(campaign.uuid.bits))
+        } else {
+            query = try connection.prepare(
+                "\(columns) WHERE slot = ?1 AND complete ORDER BY campaign, lsn DESC", .integer(Int64(slot.index)))
+        }
         var found: [Result<(SnapshotHeader, UInt64), JournalError>] = []
         while try query.step() {
             guard let campaign = query.campaign(0) else {

@@ -73,6 +73,7 @@ extension CampaignActor {
         let bytes = records.take()
         let now = context.clock.monotonic().nanoseconds
         pending[pending.count - 1].lsn = lsn
+        newestLSN = lsn
         pending[pending.count - 1].view = CommittedView(of: state, position: position)
         snapshots.journaled(bytes: bytes.count, now: now)
         return (bytes, votes, captureIfWanted(at: now))

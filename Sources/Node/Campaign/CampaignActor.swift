@@ -50,15 +50,24 @@ import Protocol
     /// Who waits for a comparison with the journal.
     var verifications: [ReplyTicket] = []
 
-    /// - Parameter journalBytes: what recovery replayed on top of the newest snapshot.
+    /// The newest row that concerns this campaign.
+    var newestLSN: UInt64
+
+    /// - Parameters:
+    ///   - position: where its stream stands: at the start of an epoch, or where a passivated campaign left off.
+    ///   - lsn: the newest row that the state holds; 0 for a campaign that begins.
+    ///   - journalBytes: what recovery replayed on top of the newest snapshot.
     init(
-        state: Campaign, epoch: UInt64, snapshotBytes: Int?, journalBytes: Int, context: CampaignContext
+        state: Campaign, position: Position, lsn: UInt64, snapshotBytes: Int?, journalBytes: Int,
+        context: CampaignContext
     ) {
         id = state.id
         self.state = state
+        self.position = position
+        lastEmitted = position.seq == 0 ? nil : position
+        newestLSN = lsn
         self.context = context
         unsafe unownedExecutor = unsafe context.executor.asUnownedSerialExecutor()
-        position = Position(epoch: epoch, seq: 0)
         ring = EventRing(startingAt: position)
         outgoing = Array(repeating: [], count: context.transport.edgeCount)
         settledVotes = Array(repeating: [], count: context.transport.edgeCount)

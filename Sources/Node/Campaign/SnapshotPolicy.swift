@@ -7,6 +7,7 @@ struct SnapshotPolicy {
     static let retryNanoseconds: UInt64 = 10_000_000_000
 
     private var snapshotBytes: Int
+    private var hasSnapshot: Bool
     private var journalBytes: Int
     private var dirtySince: UInt64?
     private var isWanted: Bool
@@ -17,6 +18,7 @@ struct SnapshotPolicy {
     /// - Parameter snapshotBytes: size of the newest stored snapshot; `nil` where there is none.
     init(snapshotBytes: Int?, journalBytes: Int, now: UInt64) {
         self.snapshotBytes = snapshotBytes ?? 0
+        hasSnapshot = snapshotBytes != nil
         self.journalBytes = journalBytes
         dirtySince = journalBytes > 0 ? now : nil
         isWanted = false
@@ -34,6 +36,9 @@ struct SnapshotPolicy {
 
     /// Somebody else has a reason: trimming, the end of a retention.
     mutating func wanted() { isWanted = true }
+
+    /// Whether the newest stored snapshot shows everything.
+    var isClean: Bool { hasSnapshot && dirtySince == nil && !isInFlight && !isWanted }
 
     func isDue(at now: UInt64) -> Bool {
         guard !isInFlight, now >= notBefore else { return false }
@@ -59,6 +64,7 @@ struct SnapshotPolicy {
 
     mutating func stored(bytes: Int, now: UInt64) {
         isInFlight = false
+        hasSnapshot = true
         snapshotBytes = bytes
         journalBytes = journaledSinceCapture
         dirtySince = journaledSinceCapture > 0 ? now : nil

@@ -38,6 +38,8 @@ public struct NodeConfiguration: Sendable {
     public var connectionLimit = 100_000
     /// Days after a poll's end for which hashes of its voters may stay in the journal.
     public var voterRetentionDays = 7
+    /// Seconds after which a campaign that nobody uses leaves memory.
+    public var idleSeconds = 600
     /// Lowest level that is logged.
     public var logLevel = LogLevel.info
     /// How lines are written.
@@ -73,6 +75,8 @@ public struct NodeConfiguration: Sendable {
         configuration.voterRetentionDays =
             try reader.integer("TUMULTE_VOTER_RETENTION_DAYS", in: 0...3650, example: "7")
             ?? configuration.voterRetentionDays
+        configuration.idleSeconds =
+            try reader.integer("TUMULTE_IDLE_SECONDS", in: 1...86_400, example: "600") ?? configuration.idleSeconds
         try configuration.readLog(reader, isTerminal: isTerminal)
         try configuration.readSecrets(reader)
         try checkClusterVariables(reader)
@@ -88,7 +92,8 @@ public struct NodeConfiguration: Sendable {
             ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
             ("TUMULTE_ORIGINS", origins.isEmpty ? "none" : origins.joined(separator: ",")),
             ("TUMULTE_LOOPS", String(loopCount)), ("TUMULTE_MAX_CONNECTIONS", String(connectionLimit)),
-            ("TUMULTE_VOTER_RETENTION_DAYS", String(voterRetentionDays)), ("TUMULTE_LOG", logLevel.name),
+            ("TUMULTE_VOTER_RETENTION_DAYS", String(voterRetentionDays)), ("TUMULTE_IDLE_SECONDS", String(idleSeconds)),
+            ("TUMULTE_LOG", logLevel.name),
             ("TUMULTE_LOG_FORMAT", logFormat.rawValue),
         ]
     }

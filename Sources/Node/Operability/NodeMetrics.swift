@@ -14,6 +14,8 @@ final class NodeMetrics: Sendable {
     let overloads: Counter
     let campaigns: Gauge
     let campaignsCreated: Counter
+    let campaignsPassivated: Counter
+    let campaignsActivated: Counter
     let pollsLaunched: Counter
     let pollsEnded: Counter
     let pollsCancelled: Counter
@@ -41,6 +43,10 @@ final class NodeMetrics: Sendable {
         overloads = registry.counter("tumulte_overloaded_total", "Commands refused because a queue was full.")
         campaigns = registry.gauge("tumulte_campaigns", "Campaigns in memory.")
         campaignsCreated = registry.counter("tumulte_campaigns_created_total", "Campaigns created.")
+        campaignsPassivated = registry.counter(
+            "tumulte_campaigns_passivated_total", "Campaigns that left memory because nobody used them.")
+        campaignsActivated = registry.counter(
+            "tumulte_campaigns_activated_total", "Campaigns that were read back because somebody asked for them.")
         pollsLaunched = registry.counter("tumulte_polls_launched_total", "Polls launched.")
         pollsEnded = registry.counter("tumulte_polls_ended_total", "Polls that came to their end.")
         pollsCancelled = registry.counter("tumulte_polls_cancelled_total", "Polls that were cancelled.")

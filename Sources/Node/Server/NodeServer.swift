@@ -67,7 +67,9 @@ public actor NodeServer {
         self.health = health
         let transport = LoopTransport(shards: shardInboxes, edges: edgeInboxes)
         let shardContext = ShardContext(
-            clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health, log: log)
+            clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health,
+            log: log,
+            idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000)
         shards = group.loops.indices.map {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }

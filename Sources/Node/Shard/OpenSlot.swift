@@ -9,6 +9,8 @@ final class HostedCampaign {
     let id: CampaignID
     let slot: OpenSlot
     let actor: CampaignActor
+    /// When it was last asked for something, monotonic nanoseconds.
+    var usedAt: UInt64
     /// Commands of this turn.
     var commands: [Command] = []
     /// When the campaign wants to be woken, monotonic nanoseconds.
@@ -18,8 +20,9 @@ final class HostedCampaign {
     var openBytes = 0
     var openVotes = 0
 
-    init(id: CampaignID, slot: OpenSlot, actor: CampaignActor) {
+    init(id: CampaignID, slot: OpenSlot, actor: CampaignActor, now: UInt64) {
         self.id = id
+        usedAt = now
         self.slot = slot
         self.actor = actor
     }
@@ -28,6 +31,10 @@ final class HostedCampaign {
 final class OpenSlot {
     var ledger: SlotLedger
     var campaigns: [CampaignID: HostedCampaign] = [:]
+    /// Campaigns that nobody uses: their newest snapshot holds all of them.
+    var dormant: [CampaignID: DormantCampaign] = [:]
+    /// Campaigns that are being read back, and what waits for them.
+    var activating: [CampaignID: Activation] = [:]
     /// Keyed creations that are remembered, by key.
     var creations: [Hash128: CampaignID] = [:]
     /// Campaigns with effects that no row holds yet.
@@ -52,6 +59,8 @@ final class OpenSlot {
     func abandon() {
         isFenced = true
         campaigns = [:]
+        dormant = [:]
+        activating = [:]
         creations = [:]
         openRow = []
         sealedRows = []
@@ -60,12 +69,12 @@ final class OpenSlot {
     }
 
     /// The campaign that this key created, while the key is remembered.
-    func creation(under key: Hash128, at now: Timestamp) -> HostedCampaign? {
-        guard let id = creations[key], let entry = campaigns[id] else { return nil }
+    func creation(under key: Hash128, at now: Timestamp) -> CampaignID? {
+        guard let id = creations[key] else { return nil }
         guard now.milliseconds(since: id.createdAt) < Limits.idempotencyMillisecondsLimit else {
             creations[key] = nil
             return nil
         }
-        return entry
+        return id
     }
 }

@@ -41,14 +41,23 @@ extension Shard {
         let open = OpenSlot(ledger: ledger)
         slots[slot] = .open(open)
         let now = context.clock.now()
+        let start = Position(epoch: content.claim.epoch, seq: 0)
         for recovered in content.campaigns {
             let state = recovered.state
-            let actor = CampaignActor(
-                state: state, epoch: content.claim.epoch, snapshotBytes: recovered.snapshotBytes,
-                journalBytes: recovered.journalBytes, context: campaignContext)
-            let entry = register(actor, state.id, open)
             if let key = state.creationKey { open.creations[key] = state.id }
-            noteTurn(entry, await actor.wake(at: now))
+            if recovered.isWholeInSnapshot, state.nextDeadline == nil {
+                // Most campaigns of a restart are of the past: they take memory when somebody asks for them.
+                open.dormant[state.id] = DormantCampaign(seq: start.seq, lsn: recovered.lsn)
+                continue
+            }
+            let entry = register(actor(of: recovered, at: start), state.id, open)
+            noteTurn(entry, await entry.actor.wake(at: now))
         }
+    }
+
+    func actor(of recovered: RecoveredCampaign, at position: Position) -> CampaignActor {
+        CampaignActor(
+            state: recovered.state, position: position, lsn: recovered.lsn, snapshotBytes: recovered.snapshotBytes,
+            journalBytes: recovered.journalBytes, context: campaignContext)
     }
 }

@@ -1,5 +1,6 @@
 // Captured states on their way to the journal, and comparisons of what lives with what a replay gives.
 
+import Cluster
 import Domain
 import Journal
 import Platform
@@ -49,8 +50,11 @@ extension Shard {
 
     func wantSnapshots(_ wanted: [CampaignID]) async {
         for id in wanted {
-            guard let entry = campaigns[id] else { continue }
-            noteTurn(entry, await entry.actor.wantSnapshot())
+            if let entry = campaigns[id] {
+                noteTurn(entry, await entry.actor.wantSnapshot())
+            } else if case .open(let slot)? = slots[Slot(of: id)] {
+                _ = wake(id, in: slot, for: .snapshotWanted([id]))
+            }
         }
     }
 

@@ -31,6 +31,12 @@ actor Shard {
     /// Slots whose row failed and waits for its pause to end.
     var pausing: [OpenSlot] = []
     var deadlines = DeadlineQueue()
+    /// When to look whether a campaign is still used.
+    var idles = DeadlineQueue()
+    /// Monotonic nanoseconds at the start of this turn.
+    var turnStartedAt: UInt64 = 0
+    /// Reads of dormant campaigns that are going on.
+    var activations: [CampaignID: Task<Void, Never>] = [:]
     /// The journal refused or failed the last row: commands that write are refused until a row commits.
     var isJournalFailing = false
     var uncommittedBytes = 0
@@ -74,13 +80,15 @@ actor Shard {
         inbox.finish()
         await pump?.value
         timer?.close()
-        for task in verifications.values { task.cancel() }
-        for task in verifications.values { await task.value }
+        let tasks = Array(verifications.values) + Array(activations.values)
+        for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
     }
 
     private func run() async {
         var recycled: [ShardMessage] = []
         while let batch = await inbox.next(recycling: recycled) {
+            turnStartedAt = context.clock.monotonic().nanoseconds
             for message in batch { await take(message) }
             await applyCommands()
             await sealAndSubmit()
@@ -98,6 +106,7 @@ actor Shard {
         case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
         case .snapshotStored(let outcome): await snapshotAnswered(outcome)
         case .opened(let slot, let result): await opened(slot, result)
+        case .activated(let campaign, let result): await activated(campaign, result)
         case .verified(let number, let ticket, let reply):
             verifications[number] = nil
             post(.reply(ticket, reply), to: ticket.edge)
@@ -110,6 +119,7 @@ actor Shard {
 
     private func route(_ commands: [Command], to campaign: CampaignID) {
         guard let entry = campaigns[campaign] else { return routeElsewhere(commands, campaign) }
+        entry.usedAt = turnStartedAt
         var taken = commands
         if isJournalFailing || uncommittedBytes > ShardLimits.uncommittedBytesLimit {
             taken = commands.filter { command in
@@ -140,7 +150,9 @@ actor Shard {
                 return
             }
             error = ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000)
-        case .open?: error = ClientError(.notFound, "no such campaign")
+        case .open(let open)?:
+            if wake(campaign, in: open, for: .road(.commands(campaign, commands))) { return }
+            error = ClientError(.notFound, "no such campaign")
         case .refused(let reason)?: error = ClientError(.unavailable, reason, retryAfterMilliseconds: 5000)
         case nil: error = ClientError(.unavailable, "the slot is not served here", retryAfterMilliseconds: 1000)
         }
@@ -197,8 +209,11 @@ actor Shard {
         guard case .open(let slot)? = slots[creation.slot] else {
             return createElsewhere(creation)
         }
-        if let mark = creation.mark, let entry = slot.creation(under: mark.key, at: creation.receivedAt) {
-            return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
+        if let mark = creation.mark, let known = slot.creation(under: mark.key, at: creation.receivedAt) {
+            if let entry = slot.campaigns[known] {
+                return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
+            }
+            if wake(known, in: slot, for: .road(.create(creation))) { return }
         }
         if let refusal = refusalOfWrites { return post(.reply(ticket, .failure(refusal)), to: ticket.edge) }
         let id = CampaignID.draw(in: creation.slot, at: creation.receivedAt, random: context.random)
@@ -209,8 +224,8 @@ actor Shard {
                 creationBody: creation.mark?.body)
             let event = Campaign.decideCreate(new, at: creation.receivedAt)
             let actor = CampaignActor(
-                state: try Campaign(created: event), epoch: slot.ledger.epoch, snapshotBytes: nil, journalBytes: 0,
-                context: campaignContext)
+                state: try Campaign(created: event), position: Position(epoch: slot.ledger.epoch, seq: 0), lsn: 0,
+                snapshotBytes: nil, journalBytes: 0, context: campaignContext)
             let entry = register(actor, id, slot)
             if let mark = creation.mark { slot.creations[mark.key] = id }
             context.metrics.campaignsCreated.increment()
@@ -235,7 +250,8 @@ actor Shard {
     }
 
     func register(_ actor: CampaignActor, _ id: CampaignID, _ slot: OpenSlot) -> HostedCampaign {
-        let entry = HostedCampaign(id: id, slot: slot, actor: actor)
+        let entry = HostedCampaign(id: id, slot: slot, actor: actor, now: turnStartedAt)
+        idles.push(.init(at: turnStartedAt + context.idleNanoseconds, campaign: id))
         slot.campaigns[id] = entry
         campaigns[id] = entry
         context.metrics.campaigns.add(1)
@@ -249,6 +265,7 @@ actor Shard {
         let slot = entry.slot
         guard !slot.isFenced else { return }
         if turn.isDirty {
+            entry.usedAt = turnStartedAt
             if !entry.isInOpenRow {
                 entry.isInOpenRow = true
                 slot.openRow.append(entry)
@@ -289,12 +306,13 @@ actor Shard {
             entry.wakeAt = nil
             noteTurn(entry, await entry.actor.wake(at: now))
         }
+        await passivateIdle(at: monotonic)
         for slot in pausing where slot.ledger.retryAt.map({ $0 <= monotonic }) ?? false { queue(slot) }
     }
 
     private func armTimer() {
         pausing.removeAll { $0.ledger.retryAt == nil }
-        var next = deadlines.first?.at ?? .max
+        var next = min(deadlines.first?.at ?? .max, idles.first?.at ?? .max)
         for slot in pausing { next = min(next, slot.ledger.retryAt ?? .max) }
         if outgoing.contains(where: { !$0.isEmpty }) {
             // An edge's queue was full: what it did not take is offered again.
@@ -326,6 +344,8 @@ enum ShardLimits {
     static let uncommittedBytesLimit = 64 * 1024 * 1024
     /// After how long a full edge is offered its messages again.
     static let offerAgainNanoseconds: UInt64 = 10_000_000
+    /// Dormant campaigns of one shard that may be read back at once.
+    static let activationsLimit = 64
     /// Comparisons with the journal that may run at once in one shard.
     static let verificationsLimit = 4
     /// Votes and bytes after which a row is sealed even while another is in flight.

@@ -12,4 +12,6 @@ struct ShardContext: Sendable {
     let metrics: NodeMetrics
     let health: NodeHealth
     let log: Log
+    /// How long a campaign stays in memory without being used.
+    var idleNanoseconds: UInt64 = 600_000_000_000
 }

@@ -8,10 +8,14 @@ import Protocol
 /// A campaign as recovery found it.
 struct RecoveredCampaign: Sendable {
     let state: Campaign
+    /// The newest row that the state holds.
+    let lsn: UInt64
     /// Bytes of the snapshot that it began with.
     let snapshotBytes: Int?
     /// Bytes of rows that were replayed on top.
     let journalBytes: Int
+
+    var isWholeInSnapshot: Bool { snapshotBytes != nil && journalBytes == 0 }
 }
 
 /// Why a slot cannot be served.
@@ -45,7 +49,7 @@ enum SlotReplay {
             }
             starts[snapshot.campaign] = (snapshot.lsn, snapshot.state.count)
         }
-        var replayed: [CampaignID: Int] = [:]
+        var replayed: [CampaignID: (bytes: Int, lsn: UInt64)] = [:]
         for row in recovery.rows where last.map({ row.lsn <= $0 }) ?? true {
             if row.payload.isEmpty { continue }  // in the place of a row that a repair set aside
             guard let parts = RowPayload.parts(of: row.payload) else {
@@ -56,7 +60,7 @@ enum SlotReplay {
                 do {
                     _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
                         guard row.lsn > max(starts[id]?.lsn ?? 0, recovery.removed[id] ?? 0) else { return false }
-                        replayed[id, default: 0] += part.count
+                        replayed[id] = ((replayed[id]?.bytes ?? 0) + part.count, row.lsn)
                         return true
                     }
                 } catch {
@@ -66,7 +70,8 @@ enum SlotReplay {
         }
         return states.values.sorted { $0.id < $1.id }.map { state in
             RecoveredCampaign(
-                state: state, snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id] ?? 0)
+                state: state, lsn: replayed[state.id]?.lsn ?? starts[state.id]?.lsn ?? 0,
+                snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id]?.bytes ?? 0)
         }
     }
 }
