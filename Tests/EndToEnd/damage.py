@@ -85,7 +85,7 @@ async def a_flipped_bit_in_the_newest_snapshot_costs_nothing():
                 await client.vote(node, poll, option=voter % 2, voter=f"v{voter}")
             await client.cancel(node, poll)
             # A closed poll is written as a snapshot; the newest two are kept.
-            await until(lambda: snapshots(node, number), 10, "the snapshot of a closed poll")
+            await until(lambda: snapshots(node, number), what="the snapshot of a closed poll")
         node.kill()
         kept = rows(node, "SELECT lsn FROM snapshot WHERE complete = 1 ORDER BY lsn")
         assert len(kept) == 2, kept
