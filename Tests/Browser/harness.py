@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -52,9 +53,16 @@ LOST = r"WebSocket connection to .* failed|net::ERR_(CONNECTION|EMPTY|SOCKET)"
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody has. Below the range from which the system takes ports of clients: one of those could take it
+    while the node is started again, or a client that tries to reach the dead node could meet itself."""
+    while True:
+        port = random.randrange(16000, 32000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def token(secret: str, subject: str, role: str, seconds: int = 600) -> str:
