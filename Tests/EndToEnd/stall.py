@@ -87,6 +87,11 @@ class Sleeper:
         head = bytes([0x81, 0x80 | len(payload)]) if len(payload) < 126 else b"\x81\xfe" + struct.pack(">H", len(payload))
         await asyncio.get_running_loop().sock_sendall(self.socket, head + b"\0\0\0\0" + payload)
 
+    async def pong(self, payload=b""):
+        """Shows that this client lives: who is silent for 60 s is closed."""
+        frame = bytes([0x8A, 0x80 | len(payload)]) + b"\0\0\0\0" + payload
+        await asyncio.get_running_loop().sock_sendall(self.socket, frame)
+
     async def frame(self):
         async def need(count):
             while len(self.buffer) < count:
@@ -110,6 +115,8 @@ class Sleeper:
             opcode, payload = await self.frame()
             if opcode == 1:
                 return json.loads(payload)
+            if opcode == 9:
+                await self.pong(payload)
             if opcode == 8:
                 raise client.ConnectionClosed(None, None) if len(payload) < 2 else Closed(*struct.unpack(">H", payload[:2]))
 
@@ -162,6 +169,8 @@ async def a_stalled_client_costs_little_and_wakes_to_the_newest_tally():
             for task in reading:
                 task.cancel()
             await asyncio.gather(*reading, return_exceptions=True)
+            for sleeper in sleepers:
+                await sleeper.pong()
             before = node.memory_kib()
             seen = len(reader.inbox)
             counts = await voting(node, polls, SECONDS)
