@@ -18,17 +18,17 @@ limit() {
 stage 'lint' scripts/lint.sh || true
 
 if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
-    stage 'swift test' limit 600 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true
+    stage 'swift test' limit 1800 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true
 fi
 
 if stage 'build, release' scripts/build.sh; then
     build_release >/dev/null
     export TUMULTE_BINARY=$BINARY
     for suite in scenario kill crowd stall disk damage million; do
-        stage "end to end: $suite" limit 400 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
+        stage "end to end: $suite" limit 1200 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
     done
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
-    stage 'browser' limit 400 Tests/Browser/run.sh "$BINARY" || true
+    stage 'browser' limit 1200 Tests/Browser/run.sh "$BINARY" || true
 fi
 
 stage 'fuzz, 60 s each' limit 900 scripts/fuzz.sh 60 || true

@@ -181,13 +181,15 @@ async def the_tally_is_spoken_now_and_then_not_at_every_vote(scene):
     poll = await scene.server.launch(campaign, kind="STANDARD")
     page = await console(scene, campaign)
     await page.until("document.querySelector('#summary').textContent.startsWith('Poll: Which way?')")
-    await page.eval("""void (globalThis.spoken = 0, new MutationObserver(() => { spoken += 1; })
+    await page.eval("""void (globalThis.since = performance.now(), globalThis.spoken = 0, new MutationObserver(() => { spoken += 1; })
         .observe(document.querySelector('#summary'), { childList: true, characterData: true, subtree: true }))""")
     for _ in range(5):
         await scene.server.vote(campaign, poll, 0)
         await asyncio.sleep(0.15)
     await votes_are(page, [5, 0])
-    equal(await page.eval("spoken"), 0, "announcements within the first second")
+    # Ten seconds lie between two announcements, and the first was made before the count began.
+    announced, seconds = await page.eval("[spoken, (performance.now() - since) / 1000]")
+    true(announced <= 1 + seconds // 10, f"{announced} announcements within {seconds:.1f} s")
     equal(await page.eval("document.querySelector('#summary').getAttribute('aria-live')"), "polite")
     equal(await page.eval("document.querySelector('#countdown').getAttribute('aria-live')"), "off")
     await scene.server.cancel(campaign, poll)
@@ -208,7 +210,7 @@ async def colours_meet_their_contrast_in_light_and_dark(scene):
         await page.until("document.querySelector('#vote-status').textContent.startsWith('Your vote')")
         await page.click("#launch-submit")
         await page.until("document.querySelector('#question-error').textContent")
-        await asyncio.sleep(0.3)
+        await page.still()
         equal(await contrast_faults(page, dark), [], f"running, dark {dark}")
         equal(await page.eval(SHAPES), [], f"shapes, dark {dark}")
         home = await scene.page("/", dark=dark)
@@ -218,9 +220,10 @@ async def colours_meet_their_contrast_in_light_and_dark(scene):
     true(grounds[1] != await home.eval("getComputedStyle(document.body).backgroundColor"), "the schemes differ")
     await scene.server.cancel(campaign, poll)
     await page.until("document.querySelector('#live-status').textContent === 'Cancelled'")
+    await page.still()
     equal(await contrast_faults(page, True), [], "ended, dark")
     await page.scheme(False)
-    await asyncio.sleep(0.3)
+    await page.still()
     equal(await contrast_faults(page, False), [], "ended, light")
 
 
@@ -232,7 +235,7 @@ async def the_overlay_is_readable_over_any_picture(scene):
     for theme in ("dark", "light"):
         page = await overlay(scene, campaign, f"?theme={theme}")
         await page.until(SHOWN)
-        await asyncio.sleep(0.6)
+        await page.still()
         for picture in ({"r": 255, "g": 255, "b": 255, "a": 1}, {"r": 0, "g": 0, "b": 0, "a": 1}):
             await page.eval(f"void (globalThis.__canvas = {json.dumps(picture)})")
             equal(await page.eval(CONTRAST), [], f"{theme} over {picture}")
@@ -268,7 +271,7 @@ async def who_asks_for_less_motion_gets_none(scene):
     true(await page.eval(moving) != "0s", "it moves by default")
     await page.scheme(False, reduced=True)
     equal(await page.eval(moving), "0s")
-    equal(await page.eval("document.getAnimations().length"), 0, "animations")
+    await page.until("document.getAnimations().length === 0")
 
 
 @test
@@ -283,7 +286,7 @@ async def with_a_token_secret_the_console_asks_for_a_token(scene):
         campaign = await server.campaign()
         await server.launch(campaign)
         page = await scene.browser.page(f"{server.url}/?campaign={campaign}&host=1")
-        await page.until("document.querySelector('#campaign-error').textContent.includes('client token')", 20)
+        await page.until("document.querySelector('#campaign-error').textContent.includes('client token')")
         await page.click("#access-open")
         await page.type(server.token)
         await page.key("Enter")

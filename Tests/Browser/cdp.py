@@ -36,7 +36,7 @@ class Browser:
             "--hide-scrollbars", "--no-proxy-server", f"--user-data-dir={self.profile}", "about:blank",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True)
         port_file = pathlib.Path(self.profile) / "DevToolsActivePort"
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not port_file.exists() or "\n" not in port_file.read_text():
                 if self.process.returncode is not None:
                     raise SystemExit(f"{program} ended at once with status {self.process.returncode}")
@@ -63,7 +63,7 @@ class Browser:
         if session:
             message["sessionId"] = session
         await self.socket.send(json.dumps(message))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             reply = await future
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']['message']}")
@@ -136,7 +136,7 @@ class Page:
     async def go(self, url: str) -> None:
         self.loaded.clear()
         await self.call("Page.navigate", {"url": url})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await self.loaded.wait()
 
     async def eval(self, expression: str):
@@ -147,7 +147,7 @@ class Page:
             raise RuntimeError(detail.get("exception", {}).get("description") or detail["text"])
         return result["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 10):
+    async def until(self, expression: str, seconds: float = 60):
         """Waits until the expression is true, and returns its value; a failure says what it was instead."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -158,6 +158,11 @@ class Page:
                 body = await self.eval("document.body.innerText")
                 raise AssertionError(f"after {seconds} s still not: {expression}\nthe page says: {body[:1500]}")
             await asyncio.sleep(0.05)
+
+    async def still(self) -> None:
+        """Waits until everything that moves to a goal is there; what pulses for ever is not waited for."""
+        await self.until("""document.getAnimations().every((one) => one.playState !== 'running'
+            || one.effect.getComputedTiming().endTime === Infinity)""")
 
     async def text(self, selector: str) -> str:
         return await self.eval(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''")

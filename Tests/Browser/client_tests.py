@@ -11,7 +11,11 @@ import time
 from fakenode import FakeNode
 from harness import equal, test, true
 
-QUICK = {"first": 60, "longest": 240, "jitter": 0, "silence": 400, "reply": 300, "connect": 1000, "command": 8000}
+# New connections come quickly. A client gives up only after times that no slow machine reaches: a test that waits for
+# it to give up shortens just that one.
+QUICK = {"first": 60, "longest": 240, "jitter": 0, "silence": 120_000, "reply": 60_000, "connect": 60_000,
+         "command": 120_000}
+HANG_SECONDS = 60
 
 
 class Bench:
@@ -41,10 +45,10 @@ class Bench:
             await self.page.eval(f"void (globalThis.sub = follow('{self.campaign}'))")
         await self.page.eval("client.connect()")
 
-    async def until(self, expression: str, seconds: float = 8):
+    async def until(self, expression: str, seconds: float = HANG_SECONDS):
         return await self.page.until(expression, seconds)
 
-    async def live(self, count: int = 1, seconds: float = 8):
+    async def live(self, count: int = 1, seconds: float = HANG_SECONDS):
         """Waits until the client is greeted on its `count`-th connection."""
         async with asyncio.timeout(seconds):
             while len(self.node.connections) < count:
@@ -59,10 +63,10 @@ class Bench:
             (value) => {{ outcome = value; }},
             (error) => {{ outcome = {{ code: error.code, unknown: error.unknown }}; }}))""")
 
-    async def outcome(self, seconds: float = 8):
+    async def outcome(self, seconds: float = HANG_SECONDS):
         return await self.until("outcome", seconds)
 
-    async def votes(self, wanted: list[int], seconds: float = 8):
+    async def votes(self, wanted: list[int], seconds: float = HANG_SECONDS):
         await self.until(f"JSON.stringify(sub.poll?.votes) === '{json.dumps(wanted).replace(' ', '')}'", seconds)
 
 
@@ -93,12 +97,27 @@ async def a_subscription_made_while_greeting_is_not_lost(bench):
     second = bench.node.campaign()
     bench.node.held_hellos = []
     await bench.open()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while not bench.node.held_hellos:
             await asyncio.sleep(0.01)
     await bench.page.eval(f"void (globalThis.two = follow('{second}'))")
     bench.node.release()
     await bench.until("two.position && sub.position")
+
+
+@bench_test
+async def a_subscription_given_up_before_its_answer_is_no_error(bench):
+    second = bench.node.campaign()
+    await bench.open()
+    connection = await bench.live()
+    refusal = {"code": "conflict", "message": "the subscription was given up before its answer"}
+    bench.node.subscribe_errors = [refusal, refusal]
+    # The first is given up for good, the second is followed again at once.
+    await bench.page.eval(f"void follow('{second}').close()")
+    await bench.page.eval(f"void (follow('{second}').close(), globalThis.two = follow('{second}'))")
+    await bench.until("two.position")
+    equal([one["op"] for one in connection.received][1:], ["subscribe", "unsubscribe"] * 2 + ["subscribe"])
+    equal(await bench.page.eval("log.filter((one) => one[0] === 'error' || one[0] === 'refused')"), [])
 
 
 @bench_test
@@ -192,6 +211,9 @@ async def a_vote_whose_connection_breaks_is_sent_again_under_its_key_and_counts_
         await bench.start_vote(poll, option)
     equal((await bench.outcome())["status"], "duplicate")
     await bench.votes([2, 1])
+    async with asyncio.timeout(HANG_SECONDS):
+        while len(bench.node.voted) < 6:
+            await asyncio.sleep(0.01)
     keys = [vote["key"] for vote in bench.node.voted]
     equal(keys[:3], keys[3:], "the keys, sent twice in the same order")
     true(all(len(key) == 32 and key.isalnum() for key in keys), f"keys are bare hexadecimal: {keys}")
@@ -203,10 +225,13 @@ async def a_vote_cast_without_a_connection_waits_for_one(bench):
     poll = bench.node.launch(bench.campaign)
     await bench.open()
     connection = await bench.live()
+    # Cast by the page itself the moment that the connection is gone: from here the moment could be missed.
+    vote = json.dumps({"campaign": bench.campaign, "poll": poll["id"], "option": 1})
+    await bench.page.eval(f"""void (globalThis.outcome = null, client.on("state", ({{ state }}) => {{
+        if (state === "waiting") client.vote({vote}).then((value) => {{ outcome = value; }}); }}))""")
     connection.drop()
-    await bench.until("client.state === 'waiting' || client.state === 'connecting'")
-    await bench.start_vote(poll, 1)
     equal((await bench.outcome())["status"], "counted")
+    true("vote" not in [one["op"] for one in connection.received], "it waited for another connection")
 
 
 @bench_test
@@ -229,7 +254,7 @@ async def a_repeat_never_undoes_a_newer_choice(bench):
     poll = bench.node.launch(bench.campaign)
     await bench.open()
     await bench.live()
-    bench.node.vote_error = {"code": "overloaded", "message": "later", "retryAfterMs": 300}
+    bench.node.vote_error = {"code": "overloaded", "message": "later", "retryAfterMs": 6000}
     await bench.start_vote(poll, 0, voter="mira")
     await bench.page.eval("void (globalThis.older = null)")
     newer = json.dumps({"campaign": bench.campaign, "poll": poll["id"], "option": 1, "voter": "mira"})
@@ -242,7 +267,7 @@ async def a_repeat_never_undoes_a_newer_choice(bench):
 @bench_test
 async def without_an_answer_a_vote_ends_as_unknown(bench):
     poll = bench.node.launch(bench.campaign)
-    await bench.open({**QUICK, "silence": 60_000, "reply": 300, "command": 900})
+    await bench.open({**QUICK, "reply": 300, "command": 1500})
     await bench.live()
     bench.node.silent = True
     await bench.start_vote(poll)
@@ -259,14 +284,16 @@ async def the_first_new_connection_comes_after_about_a_second(bench):
     began = time.monotonic()
     await bench.live(2)
     gap = time.monotonic() - began
-    true(0.45 <= gap <= 1.8, f"reconnected after {gap:.2f} s")
+    announced = await bench.page.eval("log.find((one) => one[1] === 'waiting')[2].retryInMs")
+    true(500 <= announced <= 1500, f"announced {announced} ms")
+    true(gap >= announced / 1000 - 0.05, f"reconnected after {gap:.2f} s, announced {announced} ms")
 
 
 @bench_test
 async def the_wait_doubles_up_to_its_limit(bench):
     bench.node.refuse_hello = (1011, "no")
     await bench.open({**QUICK, "first": 100, "longest": 400})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG_SECONDS):
         while len(bench.node.connections) < 6:
             await asyncio.sleep(0.01)
     opened = [one.opened for one in bench.node.connections]
@@ -290,7 +317,8 @@ async def the_jitter_stays_within_its_bounds_and_is_not_constant(bench):
 
 @bench_test
 async def a_greeting_ends_the_doubling_but_not_while_the_server_is_pressed(bench):
-    await bench.open()
+    # A connection that lived longer than the longest wait counts as one that worked.
+    await bench.open({**QUICK, "longest": 60_000})
     waits = "log.filter((one) => one[1] === 'waiting').map((one) => one[2].retryInMs)"
     for number in (1, 2, 3):
         (await bench.live(number)).drop()
@@ -299,7 +327,7 @@ async def a_greeting_ends_the_doubling_but_not_while_the_server_is_pressed(bench
     for number in (4, 5, 6):
         (await bench.live(number)).close(4503, "unavailable")
         await bench.live(number + 1)
-    equal(await bench.page.eval(waits), [60, 60, 60, 120, 240, 240], "while the server sends its clients away")
+    equal(await bench.page.eval(waits), [60, 60, 60, 120, 240, 480], "while the server sends its clients away")
 
 
 @bench_test
@@ -336,7 +364,7 @@ async def a_draining_server_says_when_to_come_back(bench):
     began = time.monotonic()
     await bench.live(2)
     gap = time.monotonic() - began
-    true(0.6 <= gap <= 1.6, f"reconnected after {gap:.2f} s")
+    true(gap >= 0.6, f"reconnected after {gap:.2f} s")
     equal(await bench.page.eval("log.find((one) => one[1] === 'waiting')[2].retryInMs"), 700)
 
 
@@ -377,14 +405,13 @@ async def every_other_close_is_followed_by_a_new_connection(bench):
 
 @bench_test
 async def a_silent_server_is_asked_and_then_left(bench):
-    await bench.open()
+    await bench.open({**QUICK, "silence": 400, "reply": 300, "connect": 3000})
     first = await bench.live()
     bench.node.silent = True
-    began = time.monotonic()
-    async with asyncio.timeout(6):
+    async with asyncio.timeout(HANG_SECONDS):
         while len(bench.node.connections) < 2:
             await asyncio.sleep(0.01)
-    gap = time.monotonic() - began
+    gap = time.monotonic() - first.opened
     true("ping" in [one["op"] for one in first.received], "it asked before it left")
     true(gap >= 0.6, f"it left after {gap:.2f} s")
     bench.node.silent = False
@@ -393,9 +420,9 @@ async def a_silent_server_is_asked_and_then_left(bench):
 
 @bench_test
 async def a_quiet_but_living_server_is_kept(bench):
-    await bench.open()
+    await bench.open({**QUICK, "silence": 400, "reply": 5000})
     connection = await bench.live()
-    async with asyncio.timeout(6):
+    async with asyncio.timeout(HANG_SECONDS):
         while [one["op"] for one in connection.received].count("ping") < 2:
             await asyncio.sleep(0.02)
     equal(len(bench.node.connections), 1, "connections")
@@ -404,14 +431,15 @@ async def a_quiet_but_living_server_is_kept(bench):
 @bench_test
 async def the_clock_follows_the_server(bench):
     bench.node.clock_ahead = 3600
-    bench.node.launch(bench.campaign, seconds=60)
+    bench.node.launch(bench.campaign, seconds=1800)
     await bench.open()
     await bench.live()
     offset = await bench.page.eval("client.now() - Date.now()")
-    true(abs(offset - 3_600_000) < 1000, f"offset {offset} ms")
+    # As exact as the greeting was quick.
+    true(abs(offset - 3_600_000) < 30_000, f"offset {offset} ms")
     left = await bench.page.until("""sub.poll && import('/tumulte.js').then((all) =>
         all.secondsLeft(sub.poll, client.now()))""")
-    true(55 <= left <= 60, f"{left} s left")
+    true(1700 <= left <= 1800, f"{left} s left")
 
 
 @bench_test
@@ -437,7 +465,7 @@ async def several_followers_of_a_campaign_share_one_subscription(bench):
     equal([one["op"] for one in connection.received], ["hello"])
     await bench.page.eval("sub.close()")
     await bench.page.eval("second.close()")
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(HANG_SECONDS):
         while connection.subscriptions:
             await asyncio.sleep(0.01)
     equal([one["op"] for one in connection.received], ["hello", "unsubscribe"])
@@ -463,7 +491,7 @@ async def a_signal_reaches_the_subscribers_and_is_not_repeated(bench):
     bench.node.silent = True
     await bench.page.eval(f"""void (globalThis.lost = null, client.signal('{bench.campaign}', 'dice')
         .catch((error) => {{ lost = [error.code, error.unknown]; }}))""")
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(HANG_SECONDS):
         while len(connection.received) < 3:
             await asyncio.sleep(0.01)
     connection.drop()

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -52,9 +53,16 @@ LOST = r"WebSocket connection to .* failed|net::ERR_(CONNECTION|EMPTY|SOCKET)"
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody has. Below the range from which the system takes ports of clients: one of those could take it
+    while the node is started again, or a client that tries to reach the dead node could meet itself."""
+    while True:
+        port = random.randrange(16000, 32000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def token(secret: str, subject: str, role: str, seconds: int = 600) -> str:
@@ -78,14 +86,14 @@ class Server:
                 headers["authorization"] = f"Bearer {self.token}"
             data = None if body is None else json.dumps(body).encode()
             request = urllib.request.Request(self.url + path, data, headers, method=method)
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 return json.load(reply)["data"]
         return await asyncio.to_thread(send)
 
     async def campaign(self, name="The Sunken Crown") -> str:
         return (await self.api("POST", "/v1/campaigns", {"name": name}))["id"]
 
-    async def launch(self, campaign: str, question="Which way?", options=("Left", "Right"), seconds=120,
+    async def launch(self, campaign: str, question="Which way?", options=("Left", "Right"), seconds=600,
                      kind="UNIQUE") -> str:
         poll = await self.api("POST", f"/v1/campaigns/{campaign}/polls", {
             "question": question, "options": list(options), "durationSeconds": seconds, "type": kind})
@@ -103,7 +111,7 @@ class Server:
     async def headers(self, path: str) -> tuple[int, dict, bytes]:
         def get():
             try:
-                with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+                with urllib.request.urlopen(self.url + path, timeout=60) as reply:
                     return reply.status, {k.lower(): v for k, v in reply.headers.items()}, reply.read()
             except urllib.error.HTTPError as error:
                 return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
@@ -126,7 +134,7 @@ class RealServer(Server):
             [self.binary, "node"], stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
             env={**clean, "TUMULTE_HTTP": f"127.0.0.1:{self.port}", "TUMULTE_DATA": os.path.join(self.folder, "data"),
                  **self.environment})
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break

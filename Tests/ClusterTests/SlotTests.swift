@@ -4,7 +4,7 @@ import Testing
 
 @testable import Cluster
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct SlotTests {
     /// Computed by another implementation of SipHash-2-4, which meets the vector of its authors' paper.
     @Test(

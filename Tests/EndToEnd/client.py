@@ -10,10 +10,11 @@ import time
 
 import binary
 import http1
+from node import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException  # noqa: F401 (for the suites)
 
-REPLY_SECONDS = 20
+REPLY_SECONDS = 60  # only a hang reaches it
 
 
 class Socket:
@@ -133,7 +134,7 @@ class Socket:
     async def close(self):
         with contextlib.suppress(Exception):
             await self.websocket.close()
-        await asyncio.wait([self.reader], timeout=5)
+        await asyncio.wait([self.reader], timeout=20)
         self.reader.cancel()
 
 
@@ -145,7 +146,7 @@ async def websocket(node, token=None, query="", **options):
     if token:
         options["additional_headers"] = {"Authorization": f"Bearer {token}"} | options.get("additional_headers", {})
     async with connect(
-        f"ws://127.0.0.1:{node.port}/v1/ws{query}", open_timeout=20, close_timeout=5, ping_interval=None, proxy=None, **options
+        f"ws://127.0.0.1:{node.port}/v1/ws{query}", open_timeout=60, close_timeout=20, ping_interval=None, proxy=None, **options
     ) as connection:
         socket = Socket(connection)
         try:
@@ -263,6 +264,17 @@ async def vote(node, poll, json=None, token=None, headers=None, **fields):
     """A vote over HTTP; returns the response."""
     path = f"/v1/campaigns/{poll['campaignId']}/polls/{poll['id']}/votes"
     return await http1.request(node, "POST", path, fields if json is None else json, token=token, headers=headers)
+
+
+async def verify(node, campaign_id):
+    """The verdict of `verify`. A snapshot that overtakes the replay makes it `unavailable`: then it is asked again."""
+
+    async def verdict():
+        reply = await http1.request(node, "POST", f"/admin/campaigns/{campaign_id}/verify", {})
+        assert reply.status in (200, 503), (reply.status, reply.body)
+        return reply.data if reply.status == 200 else None
+
+    return await until(verdict, what="a verification that no snapshot overtakes")
 
 
 def position(message):

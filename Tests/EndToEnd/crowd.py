@@ -38,7 +38,7 @@ class Crowd:
         return self
 
     async def answer(self, word):
-        line = (await asyncio.wait_for(self.process.stdout.readline(), 120)).decode()
+        line = (await asyncio.wait_for(self.process.stdout.readline(), 300)).decode()
         assert line.startswith(word), f"the crowd said {line!r} instead of {word!r}"
         return line.removeprefix(word).strip()
 
@@ -70,7 +70,7 @@ async def settled(read, seconds=3.0):
 
 
 @test
-@suite.within(300)
+@suite.within(900)
 async def every_subscriber_gets_start_updates_and_end():
     async with Node() as node:
         campaign = await client.campaign(node)
@@ -103,12 +103,12 @@ async def churn(node, campaign, times):
     process = await asyncio.create_subprocess_exec(
         tools.build("crowd"), str(node.port), campaign["id"], "churn", str(times), stdout=asyncio.subprocess.PIPE
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 200)
+    out, _ = await asyncio.wait_for(process.communicate(), 300)
     assert process.returncode == 0 and out == f"churned {times}\n".encode(), out
 
 
 @test
-@suite.within(300)
+@suite.within(900)
 async def memory_is_flat_after_thousands_of_connects_and_disconnects():
     async with Node() as node:
         campaign = await client.campaign(node)

@@ -38,7 +38,7 @@ async def reply_code(node, poll, key):
 
 
 async def serves_again(node, poll, key):
-    await until(lambda: served(node, poll, key), 30, "votes to be accepted again")
+    await until(lambda: served(node, poll, key), what="votes to be accepted again")
 
 
 async def served(node, poll, key):
@@ -190,10 +190,10 @@ async def a_full_disk_at_the_start_is_told_or_survived():
                     return True
                 try:
                     return (await http1.request(node, "GET", "/health/live")).status == 200
-                except OSError:
+                except (OSError, EOFError):
                     return False
 
-            await until(ended_or_serves, 20, "the node to serve or to say why not")
+            await until(ended_or_serves, what="the node to serve or to say why not")
             if node.process.poll() is not None:
                 assert node.process.returncode != 0 and node.log_tail(1), "it says why"
             os.remove(ballast)

@@ -46,7 +46,7 @@ class Connection:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def head(self, seconds=20.0):
+    async def head(self, seconds=60.0):
         """Reads a response's head: (status, headers, raw)."""
         raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), seconds)
         first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
@@ -57,7 +57,7 @@ class Connection:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return int(first.split(" ")[1]), headers, raw
 
-    async def response(self, method="GET", seconds=20.0):
+    async def response(self, method="GET", seconds=60.0):
         """Reads one whole response, interim (1xx) ones skipped."""
         while True:
             status, headers, raw = await self.head(seconds)
@@ -79,7 +79,7 @@ class Connection:
             body = await asyncio.wait_for(self.reader.read(), seconds)
         return Response(status, headers, body, raw)
 
-    async def rest(self, seconds=20.0):
+    async def rest(self, seconds=60.0):
         """Everything until the server closes."""
         try:
             return await asyncio.wait_for(self.reader.read(), seconds)
@@ -101,7 +101,7 @@ def encode(method, path, node, headers=None, body=None):
     return "\r\n".join(lines).encode() + (body or b"")
 
 
-async def request(node, method, path, json=None, headers=None, body=None, token=None, seconds=20.0):
+async def request(node, method, path, json=None, headers=None, body=None, token=None, seconds=60.0):
     """One request on a connection of its own."""
     if json is not None:
         body = jsonlib.dumps(json).encode()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -14,16 +15,31 @@ import http1
 BINARY = os.environ.get("TUMULTE_BINARY") or str(
     pathlib.Path(__file__).resolve().parents[2] / ".build" / "release" / "tumulte"
 )
-READY_SECONDS = 30
+# Far beyond what a slow machine needs: only a hang reaches these limits.
+READY_SECONDS = 120
+HANG_SECONDS = 60.0
+
+
+GIVEN_PORTS = set()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, given once. Below the range from which the system takes ports of clients: one of those
+    could take it while its node is being restarted."""
+    while True:
+        port = random.randrange(16000, 32000)
+        if port in GIVEN_PORTS:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        GIVEN_PORTS.add(port)
+        return port
 
 
-async def until(condition, seconds=10.0, what="a condition"):
+async def until(condition, seconds=HANG_SECONDS, what="a condition"):
     """Asks `condition` (sync or async) until it gives something true, and returns that.
 
     For states of another process that send no event: a port that opens, a counter, a process that ends.
@@ -108,7 +124,7 @@ class Node:
         if self.process:
             self.process.wait()
 
-    async def ended(self, seconds=30.0):
+    async def ended(self, seconds=HANG_SECONDS):
         """The exit status, once the process has ended by itself."""
         await until(lambda: self.process.poll() is not None, seconds, "the node to end")
         return self.process.returncode
@@ -148,7 +164,7 @@ class Node:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-async def command(*arguments, seconds=30, **environment):
+async def command(*arguments, seconds=HANG_SECONDS, **environment):
     """Runs `tumulte ARGUMENTS`; returns (exit status, stdout, stderr)."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUMULTE_")}
     process = await asyncio.create_subprocess_exec(

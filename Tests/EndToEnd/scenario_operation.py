@@ -1,6 +1,7 @@
 """Running a node: commands, configuration errors, health, metrics, verification, draining."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import time
@@ -9,6 +10,7 @@ import client
 import http1
 import node as nodes
 from node import Node, command, until
+from scenario_wire import Frames
 from suite import test
 
 
@@ -133,9 +135,7 @@ async def a_campaign_verifies_against_its_journal():
         await client.vote(node, second, {"votes": [{"option": i % 3, "key": f"k{i}"} for i in range(500)]})
         hashes = set()
         for _ in range(2):
-            reply = await http1.request(node, "POST", f"/admin/campaigns/{campaign['id']}/verify", {})
-            assert reply.status == 200, reply.body
-            verdict = reply.data
+            verdict = await client.verify(node, campaign["id"])
             assert {"ok", "lsn", "votes", "liveHash", "replayHash"} <= set(verdict), verdict
             assert verdict["ok"] is True and verdict["liveHash"] == verdict["replayHash"], verdict
             hashes.add(verdict["liveHash"])
@@ -179,7 +179,7 @@ async def a_terminated_node_drains_and_ends_with_status_0():
             await one.ask(op="ping")  # the votes have arrived: what follows may not lose them
             node.signal(signal.SIGTERM)
             for socket in (one, two):
-                assert await socket.close_code(25) == 1001, socket.closed
+                assert await socket.close_code() == 1001, socket.closed
                 assert re.fullmatch(r"drain; retry=\d+", socket.closed[1]), socket.closed
             acks = [reply.result() for reply in replies if reply.done() and not reply.exception()]
             assert len(acks) == 100, f"only {len(acks)} of 100 votes were answered before the close"
@@ -190,23 +190,25 @@ async def a_terminated_node_drains_and_ends_with_status_0():
 
 @test
 async def a_draining_node_is_not_ready_and_a_second_signal_ends_it():
-    async with Node() as node:
-        async with client.websocket(node) as socket:
-            await socket.ask(op="ping")
+    async with Node() as node, contextlib.AsyncExitStack() as open_sockets:
+        # Clients that never answer the close make the drain last: they are told in ten slices, a second each.
+        for _ in range(20):
+            await open_sockets.enter_async_context(Frames(node))
+        began = time.monotonic()
+        node.signal(signal.SIGTERM)
+
+        async def not_ready_or_gone():
+            try:
+                return (await http1.request(node, "GET", "/health/ready")).status == 503
+            except (OSError, EOFError):
+                return True
+
+        await until(not_ready_or_gone, what="the node to say that it is not ready")
+        if node.process.poll() is None:
             node.signal(signal.SIGTERM)
-
-            async def not_ready_or_gone():
-                try:
-                    return (await http1.request(node, "GET", "/health/ready")).status == 503
-                except (OSError, EOFError):
-                    return True
-
-            await until(not_ready_or_gone, 10, "the node to say that it is not ready")
-            started = time.monotonic()
-            if node.process.poll() is None:
-                node.signal(signal.SIGTERM)
-            await node.ended(5)
-            assert time.monotonic() - started < 3
+        status = await node.ended()
+        # Where the machine was so slow that the drain was over first, the second signal had nothing to end.
+        assert status == 1 or time.monotonic() - began > 8, status
 
 
 @test

@@ -95,12 +95,13 @@ async def updates_are_conflated_to_ten_a_second():
         poll = await client.poll(node, campaign, type="STANDARD")
         clock = asyncio.get_running_loop().time
         began, sent = clock(), 0
-        while clock() - began < 2:
+        while clock() - began < 2 or sent < 100:
             await voter.vote(poll, 0)
             sent += 1
         await watcher.event("poll:update", where=lambda data: data["totalVotes"] == sent)
+        seconds = clock() - began
         updates = 1 + sum(1 for m in watcher.inbox if m.get("event") == "poll:update")
-        assert 2 <= updates <= 26, f"{updates} updates for {sent} votes in 2 s"
+        assert 2 <= updates <= 6 + 10 * seconds, f"{updates} updates for {sent} votes in {seconds:.1f} s"
 
 
 @test
@@ -160,7 +161,8 @@ async def resume_after_a_crash_replaces_or_continues_but_never_goes_back():
                 assert reply["poll"]["votes"] == [0, 10, 0] and reply["poll"]["status"] == "RUNNING", reply
             later = await socket.vote(poll, 2, voter="new")
             assert later["status"] == "counted" and position(later) > position(ack), (later, ack)
-            assert (await socket.event("poll:update"))["data"]["votes"] == [0, 10, 1]
+            update = await socket.event("poll:update", where=lambda data: data["totalVotes"] == 11)
+            assert update["data"]["votes"] == [0, 10, 1], update
 
 
 @test
@@ -312,7 +314,7 @@ async def closed_connections_leave_no_trace():
             async def reached():
                 return await gauges() == values
 
-            await until(reached, 10, f"the gauges of open WebSockets and subscriptions to be {values}")
+            await until(reached, what=f"the gauges of open WebSockets and subscriptions to be {values}")
 
         for _ in range(5):
             async with client.websocket(node) as one, client.websocket(node) as two:

@@ -121,21 +121,22 @@ async def a_token_comes_as_header_as_query_or_in_hello():
 
 @test
 async def a_connection_without_a_token_is_closed_after_ten_seconds():
-    async with guarded() as node, client.websocket(node) as socket:
+    async with guarded() as node:
         started = time.monotonic()
-        assert await socket.close_code(20) == 4401
-        assert 8 < time.monotonic() - started < 15
+        async with client.websocket(node) as socket:
+            assert await socket.close_code() == 4401
+        assert time.monotonic() - started > 8
 
 
 @test
 async def a_token_that_expires_closes_what_it_opened():
     async with guarded() as node:
         campaign = await client.campaign(node, token=token(SECRET, "host-1", "host"))
-        dying = token(SECRET, "ann", expires_in=-57)
+        dying = token(SECRET, "ann", expires_in=-45)  # with the leeway it lives for 15 s
         async with client.websocket(node, token=dying) as socket, client.event_stream(node, campaign["id"], token=dying) as stream:
             assert (await socket.ask(op="ping"))["op"] == "pong"
             assert (await stream.next())[0] == "snapshot"
-            assert await socket.close_code(20) == 4401
+            assert await socket.close_code() == 4401
             name, data, _ = await stream.until("error")
             assert data["code"] == "unauthorized", data
 
@@ -145,15 +146,18 @@ async def voters_are_limited_in_rate_and_services_are_not():
     async with guarded() as node:
         async def flood(bearer, count):
             async with client.websocket(node, token=bearer) as socket:
+                began = time.monotonic()
                 replies = [socket.post(op="ping") for _ in range(count)]
                 await asyncio.wait(replies)
+                took = time.monotonic() - began
                 failed = [reply for reply in replies if reply.exception()]
                 limited = [r.result() for r in replies if not r.exception() and r.result().get("code") == "rate_limited"]
                 assert all(reply["retryAfterMs"] > 0 for reply in limited)
-                return len(limited) + len(failed), socket.closed
+                return len(limited) + len(failed), took, socket.closed
 
-        limited, closed = await flood(token(SECRET, "ann"), 400)
-        assert limited > 200, limited
+        limited, took, closed = await flood(token(SECRET, "ann"), 400)
+        # A burst of 100 passes, then 20 a second.
+        assert 400 - limited <= 105 + 20 * took, (limited, took)
         assert closed is None or closed[0] == 4429, closed
         assert (await flood(token(SECRET, "backend", "service"), 2000))[0] == 0
 

@@ -64,9 +64,11 @@ async def a_client_that_has_said_all_still_gets_its_answer():
 async def head_answers_without_a_body():
     async with Node() as node, http1.Connection(node) as connection:
         for path in ("/health", "/", "/nowhere"):
-            await connection.send(http1.encode("GET", path, node))
+            # An error's body names its request: with ids of the node's own the lengths could differ.
+            named = {"X-Request-ID": "the-same"}
+            await connection.send(http1.encode("GET", path, node, named))
             full = await connection.response()
-            await connection.send(http1.encode("HEAD", path, node))
+            await connection.send(http1.encode("HEAD", path, node, named))
             bare = await connection.response("HEAD")
             assert bare.status == full.status, (path, bare.status, full.status)
             assert bare.headers.get("content-length", str(len(full.body))) == str(len(full.body)), path
@@ -159,7 +161,7 @@ async def requests_that_never_end_are_timed_out():
         async def slow(data):
             async with http1.Connection(node) as connection:
                 await connection.send(data)
-                return await connection.rest(70)
+                return await connection.rest(120)
 
         half = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{node.port}\r\nX-".encode()
         body = http1.encode("POST", "/v1/campaigns", node, body=b'{"name":"abc"}')[:-3]
@@ -211,7 +213,7 @@ async def requests_that_could_smuggle_another_are_refused():
         }.items():
             async with http1.Connection(node) as connection:
                 await connection.send(request + SMUGGLED)
-                answer = await connection.rest(15)
+                answer = await connection.rest()
                 assert len(re.findall(rb"HTTP/1\.1 \d", answer)) <= 1, (name, answer[:400])
                 if answer:
                     status = int(answer.split(b" ")[1])
@@ -255,7 +257,7 @@ class Frames(http1.Connection):
         assert status == 101 and headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", headers
         return self
 
-    async def frame(self, seconds=20):
+    async def frame(self, seconds=60):
         first, second = await asyncio.wait_for(self.reader.readexactly(2), seconds)
         assert second < 0x80, "a server does not mask"
         length = second

@@ -4,7 +4,7 @@ import Journal
 import Protocol
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ConformanceTests {
     let slot = Slot(7)
 

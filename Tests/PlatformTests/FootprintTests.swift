@@ -7,7 +7,7 @@ import Testing
 @testable import Platform
 
 @Suite(
-    .serialized, .timeLimit(.minutes(1)),
+    .serialized, .timeLimit(.minutes(5)),
     .enabled(if: getenv("TUMULTE_SANITIZER") == nil, "a sanitizer's own memory would be measured"))
 struct FootprintTests {
     @Test func `an idle connection costs little memory`() async {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Platform
 
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct SpeedTests {
     private static let rounds = 20_000
 

@@ -82,7 +82,7 @@ struct Client: Sendable {
         precondition(socket >= 0, "socket: \(errno)")
         if var bytes = receiveBufferBytes { setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, 4) }
         // A test that goes wrong must not wait for ever.
-        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        var limit = timeval(tv_sec: 120, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let status = address.withSocketAddress { connect(socket, $0, $1) }
         precondition(status == 0, "connect: \(errno)")

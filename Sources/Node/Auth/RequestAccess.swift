@@ -84,16 +84,11 @@ struct RequestAccess: Sendable {
         return false
     }
 
+    /// Whether a `Host` names this machine and nothing else: `localhost` or a loopback address, perhaps with a port.
     static func isLoopbackHost(_ authority: String) -> Bool {
-        var host = authority.lowercased()[...]
-        if host.hasPrefix("[") {
-            guard let end = host.firstIndex(of: "]") else { return false }
-            let rest = host[host.index(after: end)...]
-            guard rest.isEmpty || rest.first == ":" && rest.dropFirst().allSatisfy(\.isNumber) else { return false }
-            return host[host.index(after: host.startIndex)..<end] == "::1"
-        }
-        if let colon = host.lastIndex(of: ":") { host = host[..<colon] }
-        if host == "localhost" { return true }
-        return TCPAddress("\(host):1").map { $0.isLoopback } ?? false
+        let host = authority.lowercased()
+        if let address = TCPAddress(host) ?? TCPAddress("\(host):1") { return address.isLoopback }
+        return host == "localhost"
+            || host.hasPrefix("localhost:") && TCPAddress("127.0.0.1:" + host.dropFirst("localhost:".count)) != nil
     }
 }

@@ -137,7 +137,7 @@ public enum CommandLineTool {
         let reader = EnvironmentReader(environment: environment, readFile: ProcessFacts.readFile)
         let answer: SimpleHTTPClient.Answer
         do {
-            let secret = try reader.secret("TUMULTE_ADMIN_TOKEN", bytes: 16)
+            let secret = try reader.bearerToken("TUMULTE_ADMIN_TOKEN", bytes: 16)
             let token = target.token ?? secret.map { String(decoding: $0, as: UTF8.self) }
             answer = try SimpleHTTPClient.send(
                 "POST", target.url ?? defaultURL(environment), "/admin/campaigns/\(campaign)/verify", bearer: token)

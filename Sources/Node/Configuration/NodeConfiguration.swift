@@ -114,13 +114,13 @@ public struct NodeConfiguration: Sendable {
 
     private mutating func readSecrets(_ reader: EnvironmentReader) throws(ConfigurationError) {
         tokenSecret = try reader.secret("TUMULTE_TOKEN_SECRET", bytes: 32)
-        adminToken = try reader.secret("TUMULTE_ADMIN_TOKEN", bytes: 16)
+        adminToken = try reader.bearerToken("TUMULTE_ADMIN_TOKEN", bytes: 16)
         isOpenEverywhere =
             try reader.parsed("TUMULTE_OPEN", "must be 0 or 1", example: "1") { ["0": false, "1": true][$0] } ?? false
         origins =
             try reader.parsed(
-                "TUMULTE_ORIGINS", "must be origins, separated by commas, without paths",
-                example: "https://example.org,https://play.example.org", Self.parseOrigins) ?? []
+                "TUMULTE_ORIGINS", "must be origins, separated by commas, without paths or wildcards",
+                example: "https://example.org,https://play.example.org", BrowserOrigin.parseList) ?? []
         if tokenSecret == nil, !isOpenEverywhere, !http.isLoopback {
             throw ConfigurationError(
                 variable: "TUMULTE_TOKEN_SECRET",
@@ -128,19 +128,6 @@ public struct NodeConfiguration: Sendable {
                     + "to let everyone act as a service)",
                 example: "$(head -c 32 /dev/urandom | base64)")
         }
-    }
-
-    static func parseOrigins(_ text: String) -> [String]? {
-        var origins: [String] = []
-        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let origin = part.trimmingBlanks().lowercased()
-            let rest = ["https://", "http://"].first { origin.hasPrefix($0) }.map { origin.dropFirst($0.count) }
-            guard let rest, !rest.isEmpty, rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }),
-                !rest.contains(where: { "/?#@\\\"".contains($0) })
-            else { return nil }
-            origins.append(origin)
-        }
-        return origins
     }
 
     /// Variables that only a cluster uses have no effect here; a mistake in them is told all the same, and not on the
@@ -219,6 +206,24 @@ struct EnvironmentReader {
         guard value.count >= minimum else {
             throw ConfigurationError(variable: name, fault: "must have \(minimum) bytes or more", example: example)
         }
+        // Whoever copies such a secret loses what nobody sees, and the two sides never match.
+        guard let first = value.first, let last = value.last, !Self.isBlank(first), !Self.isBlank(last) else {
+            throw ConfigurationError(
+                variable: name, fault: "must not begin or end with a blank or a line break", example: example)
+        }
         return value
     }
+
+    /// A secret that travels in a header, which carries visible ASCII in one word: anything else would never match.
+    func bearerToken(_ name: String, bytes minimum: Int) throws(ConfigurationError) -> [UInt8]? {
+        guard let token = try secret(name, bytes: minimum) else { return nil }
+        guard token.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw ConfigurationError(
+                variable: name, fault: "must be one word of visible ASCII characters, to fit into a header",
+                example: "$(head -c \(minimum) /dev/urandom | base64)")
+        }
+        return token
+    }
+
+    private static func isBlank(_ byte: UInt8) -> Bool { byte <= 0x20 || byte == 0x7F }
 }

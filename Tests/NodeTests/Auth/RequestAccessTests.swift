@@ -48,12 +48,21 @@ struct RequestAccessTests {
         #expect(verdict.refusal?.code == .forbidden)
     }
 
-    @Test func `a host is loopback as a whole or not at all`() {
-        #expect(RequestAccess.isLoopbackHost("[::1]:80"))
-        #expect(!RequestAccess.isLoopbackHost("[::1]evil"))
-        #expect(!RequestAccess.isLoopbackHost("[::1"))
-        #expect(!RequestAccess.isLoopbackHost("127.0.0.1.example.org:80"))
-    }
+    @Test(arguments: [
+        "localhost", "LocalHost", "localhost:1", "localhost:65535", "127.0.0.1", "127.0.0.1:80", "127.9.9.9", "[::1]",
+        "[::1]:80", "[0:0:0:0:0:0:0:1]:80",
+    ])
+    func `a host is loopback`(host: String) { #expect(RequestAccess.isLoopbackHost(host)) }
+
+    @Test(arguments: [
+        "", ":", ":80", "localhost:evil", "localhost:", "localhost:65536", "localhost:-1", "localhost:+1",
+        "localhost:80:80", "localhost:80.evil.com", "localhost.", "localhost.evil.com", "localhost@evil.com",
+        "localhost ",
+        "xlocalhost", "127.0.0.1.evil.com", "127.0.0.1.evil.com:80", "127.0.0.1:evil", "127.0.0.1:65536", "127.0.0.1:",
+        "127.1", "0.0.0.0", "10.0.0.1:80", "[::1", "[::1]x", "[::1]x:80", "[::1]:x", "[::1]:65536", "[::2]", "::1",
+        "[127.0.0.1]", "[::1]evil", "evil.com", "localhost\0", "127.0.0.1\0.evil.com",
+    ])
+    func `a host is loopback as a whole or not at all`(host: String) { #expect(!RequestAccess.isLoopbackHost(host)) }
 
     @Test func `open mode that was chosen for everybody asks for nothing of this`() throws {
         let verdict = access(open: true, everywhere: true).check(

@@ -83,7 +83,30 @@ struct TokenVerifierTests {
         }
         #expect(try verify(subject(128)).subject.utf8.count == 128)
         #expect(isRefused(subject(129)))
-        #expect(isRefused(String(repeating: "a", count: TokenVerifier.tokenBytesLimit + 1)))
+        #expect(isRefused(subject(0)))
+        func channel(_ count: Int) -> String {
+            claims(#"{"sub":"ann","exp":1900000000,"channel":"\#(String(repeating: "x", count: count))"}"#)
+        }
+        #expect(try verify(channel(64)).channel?.utf8.count == 64)
+        #expect(isRefused(channel(65)))
+    }
+
+    @Test(arguments: [(4096, true), (4097, false)])
+    func `a well-signed token counts to its limit of bytes and no further`(count: Int, isTaken: Bool) throws {
+        // Four bytes of base64 carry three; a blank more in the header makes up for what is left.
+        for blanks in 0..<4 {
+            let header = #"{"alg":"HS256","typ":"JWT"\#(String(repeating: " ", count: blanks))}"#
+            for padding in 2700..<3100 {
+                let claims = #"{"sub":"ann","exp":1900000000,"x":"\#(String(repeating: "x", count: padding))"}"#
+                // 43 bytes of signature and two dots.
+                guard (header.utf8.count * 4 + 2) / 3 + (claims.utf8.count * 4 + 2) / 3 + 45 == count else { continue }
+                let token = token(header, claims)
+                #expect(token.utf8.count == count)
+                #expect(isRefused(token) != isTaken)
+                return
+            }
+        }
+        Issue.record("no token has \(count) bytes")
     }
 
     @Test func `a token ends with its time and a minute of leeway`() {

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Node
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct StreamTests {
     private func withSubscriber(_ body: (Stage) async throws -> Void) async throws {
         let stage = await Stage()

@@ -13,7 +13,17 @@ struct NodeConfigurationTests {
             readFile: { files[$0].map { Array($0.utf8) } })
     }
 
-    private let secret = String(repeating: "s", count: 32)
+    private func fault(_ environment: [String: String], files: [String: String] = [:]) -> ConfigurationError? {
+        do throws(ConfigurationError) {
+            _ = try load(environment, files: files)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private static let secret = String(repeating: "s", count: 32)
+    private var secret: String { Self.secret }
 
     @Test func `nothing set is a standalone node in open mode on this machine`() throws {
         let configuration = try load([:])
@@ -78,6 +88,37 @@ struct NodeConfigurationTests {
         #expect(throws: ConfigurationError.self) {
             try load(["TUMULTE_TOKEN_SECRET_FILE": "/run/s", "TUMULTE_TOKEN_SECRET": secret], files: files)
         }
+    }
+
+    @Test(arguments: [
+        " \(secret)", "\(secret) ", "\t\(secret)", "\(secret)\n", "\(secret)\u{7F}", "\r\n\(secret)",
+    ])
+    func `a secret with blanks that nobody sees at its ends is refused`(text: String) {
+        for name in ["TUMULTE_TOKEN_SECRET", "TUMULTE_ADMIN_TOKEN", "TUMULTE_CLUSTER_SECRET"] {
+            let fault = fault([name: text])
+            #expect(fault?.variable == name && fault?.description.contains("blank or a line break") == true)
+            #expect(fault?.description.contains { $0.isNewline } == false)
+        }
+    }
+
+    @Test(arguments: [
+        "two words of a token", "a-token-with\ta-tab", "a-token-with-a\nline-break", "a-tokén-with-an-accent",
+    ])
+    func `an admin token that no header carries is refused`(text: String) {
+        #expect(fault(["TUMULTE_ADMIN_TOKEN": text])?.variable == "TUMULTE_ADMIN_TOKEN")
+    }
+
+    @Test func `a key that is only computed with may hold blanks inside`() throws {
+        let key = "a sentence is a fine key where it is long enough"
+        #expect(try load(["TUMULTE_TOKEN_SECRET": key]).tokenSecret == Array(key.utf8))
+    }
+
+    @Test(arguments: ["\n", "\r\n", "\n\n"])
+    func `line breaks at the end of a file are no part of its secret`(end: String) throws {
+        let files = ["/run/s": Self.secret + end]
+        #expect(try load(["TUMULTE_TOKEN_SECRET_FILE": "/run/s"], files: files).tokenSecret == Array(Self.secret.utf8))
+        #expect(try load(["TUMULTE_ADMIN_TOKEN_FILE": "/run/s"], files: files).adminToken == Array(Self.secret.utf8))
+        #expect(fault(["TUMULTE_TOKEN_SECRET_FILE": "/run/s"], files: ["/run/s": Self.secret + " " + end]) != nil)
     }
 
     @Test func `an address that others reach needs a secret, or a word that it is meant`() throws {

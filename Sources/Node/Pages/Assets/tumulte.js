@@ -673,7 +673,9 @@ export class Tumulte extends EventTarget {
     const id = typeof message.id === "number" ? message.id : -1;
     const entry = this.#pending.get(id);
     const stream = entry ? undefined : this.#streams.get(message.campaign);
-    if (stream) {
+    if (message.campaign && !entry && (!stream || error.code === "conflict")) {
+      // The late answer to a subscription that was given up; where another was made since, that has its own answer.
+    } else if (stream) {
       this.#subscriptionRefused(stream, error);
     } else if (entry) {
       this.#commandRefused(id, entry, error);
