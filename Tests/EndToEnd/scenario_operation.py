@@ -255,6 +255,7 @@ async def a_campaign_that_nobody_uses_leaves_memory_and_comes_back():
             return (await metrics(node))["tumulte_campaigns"] == 0
 
         await until(gone, 60, "the campaign to leave memory")
+        before = (await metrics(node))["tumulte_campaigns_activated_total"]
         async with client.websocket(node) as socket:
             epoch, seq = at
             back = await socket.subscribe(campaign["id"], after={"epoch": epoch, "seq": seq})
@@ -264,4 +265,4 @@ async def a_campaign_that_nobody_uses_leaves_memory_and_comes_back():
             again = await client.poll(node, campaign)
             start = await socket.event("poll:start")
             assert start["data"]["id"] == again["id"] and client.position(start) > at
-        assert (await metrics(node))["tumulte_campaigns_activated_total"] == 1
+        assert (await metrics(node))["tumulte_campaigns_activated_total"] > before

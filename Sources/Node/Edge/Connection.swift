@@ -34,6 +34,8 @@ struct VoteResults {
 struct Subscription {
     let topic: Topic
     let variant: WireVariant
+    /// The client's mark on the message that asked for it.
+    let request: RequestID?
     /// The connection's place in the topic; negative while the answer is awaited.
     var place: Int
 }

@@ -22,12 +22,14 @@ extension Edge {
             leaveTopic(connection.subscriptions[known])
             connection.subscriptions.remove(at: known)
         }
-        follow(connection, request.campaign, variant: connection.webSocket?.variant ?? .sse)
+        follow(connection, request.campaign, variant: connection.webSocket?.variant ?? .sse, request: id)
         send(connection, request.campaign, .subscribe(after: request.after), request: id)
     }
 
     /// Notes that the connection wants to follow; its place in the topic comes with the owner's answer.
-    func follow(_ connection: Connection, _ campaign: CampaignID, variant: WireVariant) {
+    func follow(
+        _ connection: Connection, _ campaign: CampaignID, variant: WireVariant, request: RequestID? = nil
+    ) {
         let topic: Topic
         if let existing = topics[campaign] {
             topic = existing
@@ -36,7 +38,7 @@ extension Edge {
             topics[campaign] = topic
         }
         topic.pendingJoins += 1
-        connection.subscriptions.append(Subscription(topic: topic, variant: variant, place: -1))
+        connection.subscriptions.append(Subscription(topic: topic, variant: variant, request: request, place: -1))
     }
 
     func unsubscribe(_ connection: Connection, _ campaign: CampaignID) {
@@ -80,7 +82,7 @@ extension Edge {
         topic.pendingJoins -= 1
         guard let connection = connection(ticket) else { return retireIfUnused(topic) }
         connection.outstanding -= 1
-        guard let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 }) else {
+        guard let index = awaited(connection, topic, ticket) else {
             let error = ClientError(.conflict, "the subscription was given up before its answer")
             sendMessage(connection, .error(id: ticket.request, campaign: campaign, error))
             return retireIfUnused(topic)
@@ -98,11 +100,18 @@ extension Edge {
         if connection.isReadingPaused { resumeReading(connection) }
     }
 
+    /// The subscription that an answer is for; `nil` where it was given up, even if a newer one waits for its own.
+    private func awaited(_ connection: Connection, _ topic: Topic, _ ticket: ReplyTicket) -> Int? {
+        connection.subscriptions.firstIndex {
+            $0.topic === topic && $0.place < 0 && $0.request == ticket.request
+        }
+    }
+
     func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
         if let topic = topics[campaign] {
             topic.pendingJoins -= 1
             if let connection = connection(ticket),
-                let index = connection.subscriptions.firstIndex(where: { $0.topic === topic && $0.place < 0 })
+                let index = awaited(connection, topic, ticket)
             {
                 connection.subscriptions.remove(at: index)
             }
