@@ -87,7 +87,7 @@ struct DamageTests {
         let folder = try Folder()
         await (try open(.sqlite, folder)).close()
         try tamper(folder, "PRAGMA user_version = 99")
-        #expect(throws: JournalError.newerSchema(found: 99, known: 1)) { try open(.sqlite, folder) }
+        #expect(throws: JournalError.newerSchema(found: 99, known: 2)) { try open(.sqlite, folder) }
     }
 
     @Test func `a second lock of a folder names the holder`() throws {
