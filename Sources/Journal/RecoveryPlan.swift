@@ -63,7 +63,9 @@ struct RecoveryPlan {
                 throw .damaged(
                     JournalDamage(
                         slot: slot, lsns: nil, campaigns: [campaign],
-                        finding: "\(text) is damaged or missing, there is no intact older one, and its first rows are trimmed"))
+                        finding:
+                            "\(text) is damaged or missing, there is no intact older one, and its first rows are trimmed"
+                    ))
             }
         }
         for (campaign, rows) in inJournal where rows.removed == nil && rows.first > 0 {

@@ -163,6 +163,8 @@ struct BookTests {
         #expect(connection.changes == 1)
     }
 
+    /// Every bit with TUMULTE_EXHAUSTIVE, which takes a minute or two; otherwise each 13th, another one in each row.
+    private static let step = ProcessInfo.processInfo.environment["TUMULTE_EXHAUSTIVE"] == nil ? 13 : 1
     private static let counts = ["slot_lease": 2, "journal_campaign": 7, "snapshot": 9]
 
     @Test func `the database is as the tables of this test say`() async throws {
@@ -186,7 +188,7 @@ struct BookTests {
         var tally: [Outcome: Int] = [:]
         for column in Self.tables[table] ?? [] {
             for index in 0..<(Self.counts[table] ?? 0) {
-                for bit in 0..<(column == "campaign" ? 128 : 64) {
+                for bit in stride(from: index % Self.step, to: column == "campaign" ? 128 : 64, by: Self.step) {
                     let outcome = try outcome(database, folder) { connection in
                         try Self.flip(table, column, row: index, bit: bit, connection)
                     }
@@ -197,7 +199,7 @@ struct BookTests {
             }
         }
         print("\(table): \(tally[.same] ?? 0) flips change nothing, \(tally[.refused] ?? 0) are refused")
-        #expect(tally.values.reduce(0, +) > 300)
+        #expect(tally.values.reduce(0, +) > 300 / Self.step)
     }
 
     @Test(arguments: ["slot_lease", "journal_campaign", "snapshot", "journal"])
