@@ -82,9 +82,9 @@ async def a_damaged_or_missing_entry_of_the_bookkeeping_is_rebuilt():
         ids = [bytes.fromhex(poll["campaignId"].replace("-", "")) for poll in polls]
         node.kill()
         # Without its checksum such an entry would hide every row of the campaign.
-        change(node, "UPDATE journal_campaign SET last = last ^ 32 WHERE campaign = ?", ids[0])
+        change(node, "UPDATE journal_campaign SET last = last - 1 WHERE campaign = ?", ids[0])
         change(node, "DELETE FROM journal_campaign WHERE campaign = ?", ids[1])
-        change(node, "UPDATE slot_lease SET epoch = epoch ^ (1 << 40) WHERE slot IN (SELECT id >> 48 FROM journal)")
+        change(node, "UPDATE slot_lease SET epoch = epoch + (1 << 40) WHERE slot IN (SELECT id >> 48 FROM journal)")
         await node.start()
         for poll in polls:
             assert (await client.read_poll(node, poll))["totalVotes"] == 30
