@@ -82,6 +82,14 @@ extension SQLiteStore {
         return rows
     }
 
+    /// Throws `damaged` where a campaign without an entry has a snapshot after all: a new entry would hide it.
+    func requireNoSnapshot(
+        _ campaign: CampaignID, _ slot: Slot, _ connection: SQLiteConnection
+    ) throws(JournalError) {
+        if try snapshotLSNs(campaign, connection).isEmpty { return }
+        throw Self.entryDamaged(slot, [campaign])
+    }
+
     func writeEntry(
         _ campaign: CampaignID, _ slot: Slot, _ rows: CampaignRows, _ connection: SQLiteConnection
     ) throws(JournalError) {
@@ -101,7 +109,7 @@ extension SQLiteStore {
         .damaged(
             JournalDamage(
                 slot: slot, lsns: nil, campaigns: campaigns,
-                finding: "an entry of journal_campaign does not match its checksum; a restart rebuilds it from rows"))
+                finding: "an entry of journal_campaign is damaged or missing; a restart rebuilds it from rows"))
     }
 
     // MARK: - Whole books
@@ -142,6 +150,12 @@ extension SQLiteStore {
                 book.notices.append(
                     "the entry of campaign \(campaign) in journal_campaign was damaged or missing; "
                         + "rebuilt from its rows and snapshots")
+            } else if !book.broken.isEmpty {
+                // Two faults: the lost entry may be this campaign's, and nothing is left to rebuild it from.
+                throw .damaged(
+                    JournalDamage(
+                        slot: slot, lsns: nil, campaigns: [campaign],
+                        finding: "an entry of journal_campaign and what it could be rebuilt from are damaged"))
             } else {
                 book.notices.append("no intact row or snapshot knows campaign \(campaign); it was left out")
             }

@@ -169,6 +169,20 @@ extension SQLiteStore {
         return holders
     }
 
+    private func newestIsIntact(
+        _ campaign: CampaignID, _ connection: SQLiteConnection
+    ) throws(JournalError) -> Bool {
+        let query = try connection.prepare(
+            "SELECT slot FROM snapshot WHERE campaign = ?1 AND complete ORDER BY lsn DESC LIMIT 1",
+            .id(campaign.uuid.bits))
+        guard try query.step() else { return false }
+        let slot = Slot(UInt16(truncatingIfNeeded: query.integer(0) & 0xFFF))
+        query.reset()
+        let newest = try storedSnapshots(slot, connection).first { $0.header.campaign == campaign && $0.isComplete }
+        guard let newest else { return false }
+        return try readSnapshot(newest) != nil
+    }
+
     func expireVoterData(before limit: Timestamp) throws(JournalError) -> [TrimHolder] {
         try transaction { connection throws(JournalError) in
             let old = try connection.prepare(
@@ -179,7 +193,10 @@ extension SQLiteStore {
                 """, .integer(limit.milliseconds))
             var expired: [(CampaignID, UInt64)] = []
             while try old.step() { if let campaign = old.campaign(0) { expired.append((campaign, old.unsigned(1))) } }
-            for (campaign, lsn) in expired { try deleteSnapshots(of: campaign, below: lsn + 1, connection) }
+            // The newer one must be good before the older one goes.
+            for (campaign, lsn) in expired where try newestIsIntact(campaign, connection) {
+                try deleteSnapshots(of: campaign, below: lsn + 1, connection)
+            }
             let left = try connection.prepare(
                 """
                 SELECT s.slot, s.campaign, s.lsn, s.stored_at FROM snapshot s

@@ -162,6 +162,7 @@ final class SQLiteStore: JournalStore {
         for campaign in row.campaigns {
             var rows = try entry(campaign, row.slot, connection)
             if rows.first == 0 {
+                if rows.snapshot == 0 { try requireNoSnapshot(campaign, row.slot, connection) }
                 rows.first = row.lsn
                 rows.fromCreation = rows.snapshot == 0
             }
