@@ -142,6 +142,8 @@ extension SQLiteStore {
                     (SELECT id FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)
                     """, .integer(Self.key(slot, 0)), .integer(Self.key(slot, point)), .integer(Int64(limit))))
             let more = connection.changes == limit
+            // A row's pages are emptied, one or more each.
+            grew(by: connection.changes * 4096)
             if !more {
                 try connection.run(
                     connection.prepare(
