@@ -17,7 +17,7 @@ final class SQLiteStore: JournalStore {
         /// For the tests of the tests: answers a flush before its COMMIT.
         var acknowledgesBeforeCommit = false
         /// Bytes in the WAL after which an idle moment checkpoints, and after which a busy one does.
-        var idleCheckpointBytes = 4 << 20
+        var idleCheckpointBytes = 2 << 20
         var forcedCheckpointBytes = 32 << 20
     }
 
