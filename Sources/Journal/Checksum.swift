@@ -34,6 +34,16 @@ public struct Checksum: Sendable {
         return checksum.value
     }
 
+    /// The checksum of integers, each as eight little-endian bytes.
+    public static func of(words: [UInt64]) -> UInt64 {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(8 * words.count)
+        for word in words {
+            for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(8 * shift))) }
+        }
+        return of(bytes)
+    }
+
     /// Adds bytes.
     public mutating func add(_ bytes: [UInt8]) {
         total &+= UInt64(bytes.count)

@@ -14,6 +14,8 @@ final class JournalEngine: Sendable {
     static let maintenanceLimit = 8_192
     /// Rows that one step of trimming deletes.
     static let trimStepRows = 64
+    /// How long a slot whose trimming failed is left alone.
+    static let trimPauseNanoseconds: UInt64 = 1_000_000_000
 
     struct Batch: Sendable {
         let rows: [SealedRow]
@@ -27,7 +29,7 @@ final class JournalEngine: Sendable {
 
     typealias Question = @Sendable (inout Core) -> @Sendable () -> Void
 
-    private struct Inbox {
+    struct Inbox {
         var batches: [Batch] = []
         var questions: [Question] = []
         var maintenance: [Maintenance] = []
@@ -54,12 +56,15 @@ final class JournalEngine: Sendable {
         var waiting: [Maintenance] = []
         var writing: Writing?
         var trims: [Slot] = []
+        /// Slots whose trimming failed, and when the newest of them did.
+        var failedTrims: Set<Slot> = []
+        var trimFailedAt: UInt64 = 0
         var closed = false
     }
 
-    private let inbox = Locked(Inbox())
+    let inbox = Locked(Inbox())
     private let core: Locked<Core>
-    private let figures = Locked(JournalStatistics())
+    let figures = Locked(JournalStatistics())
     /// Wall clock, for epochs and ages.
     let now: @Sendable () -> Timestamp
     /// Monotonic nanoseconds, for latencies.
@@ -165,6 +170,7 @@ final class JournalEngine: Sendable {
         let turn: Turn = core.withLock { core in
             core.waiting.append(contentsOf: maintenance)
             if !batches.isEmpty { flush(batches, &core, &effects) }
+            retryTrims(&core)
             for question in questions { effects.append(question(&core)) }
             if core.closed {
                 shut(&core, &effects)
@@ -227,83 +233,6 @@ final class JournalEngine: Sendable {
         }
     }
 
-    /// One part of a snapshot, one removal or one step of trimming; `false` when none is due.
-    private func step(_ core: inout Core, _ effects: inout [@Sendable () -> Void]) -> Bool {
-        if core.writing != nil {
-            advance(&core, &effects)
-            return true
-        }
-        if let slot = core.trims.last {
-            guard let claim = core.claims[slot] else {
-                core.trims.removeLast()
-                return true
-            }
-            let more = try? core.store.trim(slot, epoch: claim.epoch, limit: Self.trimStepRows)
-            if more != true { core.trims.removeLast() }
-            return true
-        }
-        guard let due = core.waiting.firstIndex(where: { Self.isDue($0, core) }) else { return false }
-        let work = core.waiting.remove(at: due)
-        inbox.withLock { $0.maintenanceCount -= 1 }
-        let (slot, epoch) = Self.owner(work)
-        guard core.claims[slot]?.epoch == epoch else {
-            effects.append(Self.finish(work, .failed(.fenced(slot))))
-            return true
-        }
-        switch work {
-        case .snapshot(let job, let completion):
-            let state = job.encode()
-            let header = SnapshotHeader(
-                campaign: job.campaign, slot: slot, lsn: job.lsn, epoch: epoch, wakeAt: job.wakeAt,
-                holdsVoterData: job.holdsVoterData, byteCount: state.count)
-            core.writing = Writing(
-                header: header, state: state, completion: completion, readBack: header.checksum)
-        case .removal(let campaign, _, let lsn, _, _):
-            do throws(JournalError) {
-                try core.store.removeCampaign(campaign, slot: slot, lsn: lsn, epoch: epoch)
-                core.trims.append(slot)
-                effects.append(Self.finish(work, .stored))
-            } catch {
-                effects.append(Self.finish(work, .failed(error)))
-            }
-        }
-        return true
-    }
-
-    private func advance(_ core: inout Core, _ effects: inout [@Sendable () -> Void]) {
-        guard var writing = core.writing else { return }
-        core.writing = nil
-        let header = writing.header
-        do throws(JournalError) {
-            if writing.written < header.partCount {
-                let start = writing.written * SnapshotHeader.partBytes
-                let end = min(start + SnapshotHeader.partBytes, header.byteCount)
-                let part = Array(writing.state[start..<end])
-                try core.store.storePart(header, index: writing.written, bytes: part, now: now())
-                writing.written += 1
-                core.writing = writing
-            } else if writing.verified < header.partCount {
-                writing.readBack.add(try core.store.readPart(header, index: writing.verified))
-                writing.verified += 1
-                core.writing = writing
-            } else {
-                var expected = header.checksum
-                expected.add(writing.state)
-                guard expected.value == writing.readBack.value else {
-                    throw .io("the snapshot of campaign \(header.campaign) did not read back as written")
-                }
-                try core.store.completeSnapshot(header, checksum: expected.value, now: now())
-                figures.withLock { $0.snapshots += 1 }
-                if !core.trims.contains(header.slot) { core.trims.append(header.slot) }
-                let completion = writing.completion
-                effects.append { completion(.stored) }
-            }
-        } catch {
-            let completion = writing.completion
-            effects.append { completion(.failed(error)) }
-        }
-    }
-
     private func shut(_ core: inout Core, _ effects: inout [@Sendable () -> Void]) {
         let refusal = SnapshotOutcome.failed(.unavailable("it is closed"))
         if let completion = core.writing?.completion { effects.append { completion(refusal) } }
@@ -311,115 +240,5 @@ final class JournalEngine: Sendable {
         core.writing = nil
         core.waiting = []
         core.store.close()
-    }
-
-    private static func isDue(_ work: Maintenance, _ core: Core) -> Bool {
-        let (slot, epoch) = owner(work)
-        guard let claim = core.claims[slot], claim.epoch == epoch else { return true }
-        switch work {
-        case .snapshot(let job, _): return claim.tail >= job.lsn
-        case .removal(_, _, let lsn, _, _): return claim.tail >= lsn
-        }
-    }
-
-    private static func owner(_ work: Maintenance) -> (Slot, UInt64) {
-        switch work {
-        case .snapshot(let job, _): (job.slot, job.epoch)
-        case .removal(_, let slot, _, let epoch, _): (slot, epoch)
-        }
-    }
-
-    private static func finish(_ work: Maintenance, _ outcome: SnapshotOutcome) -> @Sendable () -> Void {
-        switch work {
-        case .snapshot(_, let completion): { completion(outcome) }
-        case .removal(_, _, _, _, let completion): { completion(outcome) }
-        }
-    }
-}
-
-/// Runs a throwing store call as a `Result`.
-func attempt<T>(_ body: () throws(JournalError) -> T) -> Result<T, JournalError> {
-    do throws(JournalError) { return .success(try body()) } catch { return .failure(error) }
-}
-
-/// A journal that is an engine and someone who runs it.
-protocol EngineJournal: Journal {
-    var engine: JournalEngine { get }
-}
-
-extension EngineJournal {
-    /// See `Journal`.
-    public func claim(_ slots: [Slot]) async throws(JournalError) -> [SlotClaim] {
-        let now = engine.now
-        return try await engine.ask { core in
-            let result = attempt { () throws(JournalError) in try core.store.claim(slots, now: now()) }
-            if case .success(let claims) = result {
-                for claim in claims { core.claims[claim.slot] = (claim.epoch, claim.tail) }
-            }
-            return result
-        }
-    }
-
-    /// See `Journal`.
-    public func submit(_ rows: [SealedRow], completion: @escaping @Sendable ([RowOutcome]) -> Void) -> Bool {
-        engine.submit(rows, completion: completion)
-    }
-
-    /// See `Journal`.
-    public func submitSnapshot(_ job: SnapshotJob, completion: @escaping @Sendable (SnapshotOutcome) -> Void) {
-        engine.submit(.snapshot(job, completion))
-    }
-
-    /// See `Journal`.
-    public func removeCampaign(
-        _ campaign: CampaignID, slot: Slot, lsn: UInt64, epoch: UInt64,
-        completion: @escaping @Sendable (SnapshotOutcome) -> Void
-    ) {
-        engine.submit(.removal(campaign, slot, lsn: lsn, epoch: epoch, completion))
-    }
-
-    /// See `Journal`.
-    public func index(_ slots: [Slot]) async throws(JournalError) -> [SlotIndex] {
-        try await engine.ask { core in attempt { () throws(JournalError) in try core.store.index(slots) } }
-    }
-
-    /// See `Journal`.
-    public func recover(_ slot: Slot) async throws(JournalError) -> SlotRecovery {
-        try await engine.ask { core in attempt { () throws(JournalError) in try core.store.recover(slot) } }
-    }
-
-    /// See `Journal`.
-    public func snapshot(of campaign: CampaignID, slot: Slot) async throws(JournalError) -> RecoveredSnapshot? {
-        try await engine.ask { core in
-            attempt { () throws(JournalError) in try core.store.snapshot(of: campaign, slot: slot) }
-        }
-    }
-
-    /// See `Journal`.
-    public func repair(_ slot: Slot, keepThrough lsn: UInt64) async throws(JournalError) -> Int {
-        let now = engine.now
-        return try await engine.ask { core in
-            attempt { () throws(JournalError) in try core.store.repair(slot, keepThrough: lsn, now: now()) }
-        }
-    }
-
-    /// See `Journal`.
-    public func trimHolders() async throws(JournalError) -> [TrimHolder] {
-        try await engine.ask { core in attempt { () throws(JournalError) in try core.store.trimHolders() } }
-    }
-
-    /// See `Journal`.
-    public func expireVoterData(before limit: Timestamp) async throws(JournalError) -> [TrimHolder] {
-        try await engine.ask { core in
-            attempt { () throws(JournalError) in try core.store.expireVoterData(before: limit) }
-        }
-    }
-
-    /// See `Journal`.
-    public var statistics: JournalStatistics { engine.statistics }
-
-    /// See `Journal`.
-    public func close() async {
-        await withCheckedContinuation { continuation in engine.close { continuation.resume() } }
     }
 }

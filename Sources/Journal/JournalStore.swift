@@ -36,9 +36,9 @@ struct SnapshotHeader: Hashable, Sendable {
     }
 }
 
-/// What is remembered of a campaign that has rows in a slot's journal.
+/// What is remembered of a campaign's rows in a slot's journal.
 struct CampaignRows: Hashable, Sendable {
-    /// Its first row since it was last forgotten.
+    /// Its first row since its rows were last forgotten; 0 when its snapshots hold everything.
     var first: UInt64
     var last: UInt64
     /// No snapshot existed when `first` was written: rows from there rebuild the campaign from nothing.
@@ -46,6 +46,18 @@ struct CampaignRows: Hashable, Sendable {
     var storedAt: Timestamp
     /// The row that removed the campaign.
     var removed: UInt64?
+    /// Its newest complete snapshot; 0 when there is none. Only stores with a disk need to remember it.
+    var snapshot: UInt64 = 0
+
+    /// Covers every field, and whose they are.
+    func checksum(_ campaign: CampaignID, _ slot: Slot) -> UInt64 {
+        let id = campaign.uuid.bits
+        return Checksum.of(words: [
+            1, UInt64(truncatingIfNeeded: id), UInt64(truncatingIfNeeded: id >> 64), UInt64(slot.index), first, last,
+            fromCreation ? 1 : 0, UInt64(bitPattern: storedAt.milliseconds), removed == nil ? 0 : 1, removed ?? 0,
+            snapshot,
+        ])
+    }
 }
 
 /// The rules of trimming, shared by all backends.
@@ -54,7 +66,7 @@ enum TrimRule {
     ///
     /// `snapshots` are its complete ones, newest first.
     static func holdsAfter(_ rows: CampaignRows, snapshots: [UInt64]) -> UInt64? {
-        if rows.removed != nil { return nil }
+        if rows.removed != nil || rows.first == 0 { return nil }
         guard snapshots.count >= 2 else { return rows.first - 1 }
         return rows.last <= snapshots[1] ? nil : snapshots[1]
     }

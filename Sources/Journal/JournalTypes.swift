@@ -207,6 +207,10 @@ public struct JournalStatistics: Hashable, Sendable {
     public var fencedRows: UInt64 = 0
     /// Snapshots stored.
     public var snapshots: UInt64 = 0
+    /// Steps of trimming that failed; each is tried again after a second, with the next work.
+    public var trimFailures: UInt64 = 0
+    /// Why the newest of them failed.
+    public var lastTrimError: JournalError?
     /// Rows that wait for their flush now.
     public var queuedRows: Int = 0
     /// The newest error, until a flush succeeds.

@@ -22,6 +22,15 @@ struct RecoveryPlan {
 
     func has(_ campaign: CampaignID, newerThan lsn: UInt64) -> Bool { (snapshots[campaign]?.lsn ?? 0) > lsn }
 
+    /// Adds damage that could be worked around.
+    mutating func note(_ notice: String) { notices.append(notice) }
+
+    /// Compares what was read with the snapshot that the store remembers as the campaign's newest.
+    mutating func snapshotExpected(_ campaign: CampaignID, lsn: UInt64) {
+        if snapshots[campaign]?.lsn == lsn || damaged[campaign]?.contains(lsn) == true { return }
+        damaged[campaign, default: []].append(lsn)
+    }
+
     mutating func snapshotRead(_ campaign: CampaignID, lsn: UInt64, state: [UInt8], isIntact: Bool) {
         if isIntact {
             if has(campaign, newerThan: lsn) { return }
@@ -45,19 +54,21 @@ struct RecoveryPlan {
             let places = lsns.map(String.init).joined(separator: ", ")
             let text = "the snapshot of campaign \(campaign) at \(places)"
             if let older = snapshots[campaign] {
-                notices.append("\(text) is damaged; used the one at \(older.lsn) and the journal")
+                notices.append("\(text) is damaged or missing; used the one at \(older.lsn) and the journal")
                 // The journal need not mention it when it had nothing after; then the older state is complete.
                 needed[campaign] = older.lsn
-            } else if let rows = inJournal[campaign], rows.fromCreation {
-                notices.append("\(text) is damaged; rebuilt from row \(rows.first) of the journal")
+            } else if let rows = inJournal[campaign], rows.fromCreation, rows.first > 0 {
+                notices.append("\(text) is damaged or missing; rebuilt from row \(rows.first) of the journal")
             } else {
                 throw .damaged(
                     JournalDamage(
                         slot: slot, lsns: nil, campaigns: [campaign],
-                        finding: "\(text) is damaged, there is no intact older one, and its first rows are trimmed"))
+                        finding:
+                            "\(text) is damaged or missing, there is no intact older one, and its first rows are trimmed"
+                    ))
             }
         }
-        for (campaign, rows) in inJournal where rows.removed == nil {
+        for (campaign, rows) in inJournal where rows.removed == nil && rows.first > 0 {
             let after = snapshots[campaign]?.lsn ?? rows.first - 1
             if rows.last > after {
                 needed[campaign] = after

@@ -11,7 +11,7 @@ typedef struct { char name[PATH]; int used, temporary; Image live, synced; Write
 typedef struct { sqlite3_file base; Node *node; } File;
 
 static Node nodes[FILES];
-static int calls, failAt, failForever;
+static int calls, failAt, failForever, fired, imageInDatabase;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int imageAt;
@@ -19,12 +19,18 @@ static char imageTo[PATH];
 static uint64_t imageSeed;
 static void crashLocked(const char *from, const char *to, uint64_t seed);
 
-static int failing(void) {
+static int failing(const char *name, int isChange) {
+    if (strncmp(name, "a.db", 4)) return 0;
     calls++;
-    if (calls == imageAt) crashLocked("a.db", imageTo, imageSeed);
+    if (calls == imageAt) {
+        imageInDatabase = isChange && !strcmp(name, "a.db");
+        crashLocked("a.db", imageTo, imageSeed);
+    }
+    if (failAt < 0) fired++;
     if (failAt <= 0) return failAt < 0;
     if (--failAt > 0) return 0;
     if (failForever) failAt = -1;
+    fired++;
     return 1;
 }
 static void resize(Image *image, sqlite3_int64 size) {
@@ -73,7 +79,7 @@ static int fRead(sqlite3_file *f, void *out, int count, sqlite3_int64 offset) {
 static int fWrite(sqlite3_file *f, const void *bytes, int count, sqlite3_int64 offset) {
     pthread_mutex_lock(&lock);
     Node *node = ((File *)f)->node;
-    int code = failing() ? SQLITE_FULL : SQLITE_OK;
+    int code = failing(node->name, 1) ? SQLITE_FULL : SQLITE_OK;
     if (!code) {
         put(&node->live, bytes, count, offset);
         Write *w = malloc(sizeof *w + (size_t)count);
@@ -86,8 +92,9 @@ static int fWrite(sqlite3_file *f, const void *bytes, int count, sqlite3_int64 o
 }
 static int fTruncate(sqlite3_file *f, sqlite3_int64 size) {
     pthread_mutex_lock(&lock);
-    int code = failing() ? SQLITE_IOERR_TRUNCATE : SQLITE_OK;
-    if (!code) resize(&((File *)f)->node->live, size);
+    Node *node = ((File *)f)->node;
+    int code = failing(node->name, 1) ? SQLITE_IOERR_TRUNCATE : SQLITE_OK;
+    if (!code) resize(&node->live, size);
     pthread_mutex_unlock(&lock);
     return code;
 }
@@ -95,7 +102,7 @@ static int fSync(sqlite3_file *f, int flags) {
     (void)flags;
     pthread_mutex_lock(&lock);
     Node *node = ((File *)f)->node;
-    int code = failing() ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+    int code = failing(node->name, 1) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
     if (!code) { copy(&node->synced, &node->live); forget(node); }
     pthread_mutex_unlock(&lock);
     return code;
@@ -114,7 +121,7 @@ static int vOpen(sqlite3_vfs *v, sqlite3_filename name, sqlite3_file *f, int fla
     (void)v;
     pthread_mutex_lock(&lock);
     f->pMethods = NULL;
-    int code = !name || failing() ? SQLITE_CANTOPEN : SQLITE_OK;
+    int code = !name || failing(name, 0) ? SQLITE_CANTOPEN : SQLITE_OK;
     if (!code && !find(name, flags & SQLITE_OPEN_CREATE)) code = SQLITE_CANTOPEN;
     if (!code) { ((File *)f)->node = find(name, 0); f->pMethods = &methods; if (out) *out = flags; }
     pthread_mutex_unlock(&lock);
@@ -144,14 +151,16 @@ static sqlite3_vfs vfs = {1, sizeof(File), PATH, 0, "fault", 0, vOpen, vDelete, 
 void faultvfs_reset(void) {
     pthread_mutex_lock(&lock);
     for (int i = 0; i < FILES; i++) if (nodes[i].used) drop(&nodes[i]);
-    calls = failAt = failForever = imageAt = 0;
+    calls = failAt = failForever = fired = imageAt = imageInDatabase = 0;
     pthread_mutex_unlock(&lock);
     if (!sqlite3_vfs_find("fault")) sqlite3_vfs_register(&vfs, 0);
 }
 void faultvfs_fail(int n, int forever) {
-    pthread_mutex_lock(&lock); failAt = n; failForever = forever; pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&lock); failAt = n; failForever = forever; fired = 0; pthread_mutex_unlock(&lock);
 }
 int faultvfs_calls(void) { return calls; }
+int faultvfs_fired(void) { return fired; }
+int faultvfs_cut_in_database(void) { return imageInDatabase; }
 static uint64_t draw(uint64_t *state) {
     *state ^= *state << 13; *state ^= *state >> 7; *state ^= *state << 17; return *state;
 }

@@ -80,6 +80,32 @@ async def a_flipped_bit_in_a_row_is_named_refused_and_repaired():
 
 
 @test
+async def a_damaged_or_missing_entry_of_the_bookkeeping_is_rebuilt():
+    async with Node() as node:
+        polls = await two_campaigns(node)
+        ids = [bytes.fromhex(poll["campaignId"].replace("-", "")) for poll in polls]
+        node.kill()
+        # Without its checksum such an entry would hide every row of the campaign.
+        change(node, "UPDATE journal_campaign SET last = last - 1 WHERE campaign = ?", ids[0])
+        change(node, "DELETE FROM journal_campaign WHERE campaign = ?", ids[1])
+        change(node, "UPDATE slot_lease SET epoch = epoch + (1 << 40) WHERE slot IN (SELECT id >> 48 FROM journal)")
+        await node.start()
+        for poll in polls:
+            assert (await client.read_poll(node, poll))["totalVotes"] == 30
+            await client.vote(node, poll, option=0, voter="after the damage")
+        text = node.log.read_text()
+        for poll in polls:
+            assert f"the entry of campaign {poll['campaignId']} in journal_campaign was damaged" in text, text
+        assert "epoch in slot_lease was damaged" in text, text
+        node.kill()
+        before = len(node.log.read_text())
+        await node.start()
+        for poll in polls:
+            assert (await client.read_poll(node, poll))["totalVotes"] == 31
+        assert "was damaged" not in node.log.read_text()[before:]
+
+
+@test
 async def a_flipped_bit_in_the_newest_snapshot_costs_nothing():
     async with Node() as node:
         campaign = await client.campaign(node)

@@ -61,6 +61,43 @@ struct DamageTests {
         #expect(recovery.notices.count == 1)
     }
 
+    @Test func `a damaged entry of a campaign whose snapshot is damaged too is refused and named`() async throws {
+        let folder = try Folder()
+        let journal = try open(.sqlite, folder)
+        _ = try await journal.claim([slot])
+        #expect(await journal.flush([row(1, epoch: 1000), row(2, epoch: 1000, campaigns: [2])]).count == 2)
+        for lsn in [UInt64(1), 2] { #expect(await journal.snapshot(1, lsn: lsn, epoch: 1000) == .stored) }
+        await journal.close()
+        try tamper(folder, "UPDATE snapshot SET checksum = 1")
+        try tamper(folder, "UPDATE journal_campaign SET snapshot = 0 WHERE first = 0")
+        try tamper(folder, "DELETE FROM journal WHERE id & 0xFFFF = 1")
+        let again = try open(.sqlite, folder)
+        var refusal: JournalError?
+        do { _ = try await again.recover(slot) } catch { refusal = error }
+        await again.close()
+        guard case .damaged(let damage) = refusal else {
+            Issue.record("recovered, or \(String(describing: refusal))")
+            return
+        }
+        #expect(damage.campaigns == [campaign(1)])
+    }
+
+    @Test func `an older snapshot with voter data stays while the newer one is damaged`() async throws {
+        let folder = try Folder()
+        let journal = try open(.sqlite, folder)
+        _ = try await journal.claim([slot])
+        #expect(await journal.flush([row(1, epoch: 1000), row(2, epoch: 1000)]).last == .committed)
+        for lsn in [UInt64(1), 2] {
+            #expect(await journal.snapshot(1, lsn: lsn, epoch: 1000, voters: true) == .stored)
+        }
+        await journal.close()
+        try tamper(folder, "UPDATE snapshot SET voters = 0 WHERE lsn = 2")
+        let again = try open(.sqlite, folder)
+        _ = try await again.expireVoterData(before: Timestamp(milliseconds: 2_000_000))
+        #expect(try await again.recover(slot).snapshots.map(\.lsn) == [1])
+        await again.close()
+    }
+
     @Test func `two damaged snapshots are refused and name the campaign`() async throws {
         guard case .failure(.damaged(let damage)) = try await damaged("UPDATE snapshot SET checksum = 1") else {
             Issue.record("recovered")
@@ -87,7 +124,7 @@ struct DamageTests {
         let folder = try Folder()
         await (try open(.sqlite, folder)).close()
         try tamper(folder, "PRAGMA user_version = 99")
-        #expect(throws: JournalError.newerSchema(found: 99, known: 1)) { try open(.sqlite, folder) }
+        #expect(throws: JournalError.newerSchema(found: 99, known: 2)) { try open(.sqlite, folder) }
     }
 
     @Test func `a second lock of a folder names the holder`() throws {

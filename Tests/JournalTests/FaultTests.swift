@@ -79,11 +79,20 @@ struct FaultTests {
         #expect(try await damageByPowerCuts(SQLiteStore.Options(acknowledgesBeforeCommit: true), seeds: 0...0).lost > 0)
     }
 
+    /// What a power cut just before one call left.
+    private struct Cut {
+        var damage = Damage()
+        /// Calls of the whole run.
+        var calls: Int32
+        /// The cut was inside a checkpoint, with this many rows acked by then.
+        var rowsInCheckpoint: Int?
+    }
+
     /// Runs rows and snapshots with the power cut just before the given call; what was acked by then must be there.
-    private func damageByCut(at call: Int32, seed: UInt64) async throws -> (Damage, calls: Int32) {
+    private func cut(before call: Int32, seed: UInt64, _ options: SQLiteStore.Options) async throws -> Cut {
         faultvfs_reset()
         faultvfs_crash_at(call, "cut.db", seed)
-        let journal = try open("a.db", SQLiteStore.Options())
+        let journal = try open("a.db", options)
         _ = try await journal.claim([slot])
         var acked: [SealedRow] = []
         for lsn in UInt64(1)...6 {
@@ -96,52 +105,82 @@ struct FaultTests {
             if callsAtAck < call { acked.append(sealed) }
             if lsn == 3 || lsn == 5 { _ = await journal.snapshot(1, lsn: lsn, epoch: 1000, bytes: 40_000) }
         }
-        let calls = faultvfs_calls()
         await journal.close()
-        var damage = Damage()
-        if call <= calls { await compare("cut.db", acked, &damage) }
-        return (damage, calls)
+        var result = Cut(calls: faultvfs_calls())
+        if call <= result.calls { await compare("cut.db", acked, &result.damage) }
+        if faultvfs_cut_in_database() != 0 { result.rowsInCheckpoint = acked.count }
+        return result
+    }
+
+    /// Cuts before every call of the run; returns the acked rows of each cut that was inside a checkpoint.
+    private func cutEverywhere(seed: UInt64, _ options: SQLiteStore.Options) async throws -> [Int] {
+        var inCheckpoints: [Int] = []
+        var call: Int32 = 1
+        var last: Int32 = 1
+        while call <= last {
+            let cut = try await cut(before: call, seed: seed, options)
+            #expect(cut.damage == Damage(), "cut before call \(call), seed \(seed)")
+            if let rows = cut.rowsInCheckpoint { inCheckpoints.append(rows) }
+            last = cut.calls
+            call += 1
+        }
+        #expect(last > 40, "too few calls to cut at: \(last)")
+        return inCheckpoints
     }
 
     @Test(arguments: [UInt64(0), 1, 2])
     func `a power cut in the middle of anything loses nothing that was acked`(seed: UInt64) async throws {
-        var call: Int32 = 1
-        var last: Int32 = 1
-        while call <= last {
-            let (damage, calls) = try await damageByCut(at: call, seed: seed)
-            #expect(damage == Damage(), "cut before call \(call), seed \(seed)")
-            last = calls
-            call += 1
+        _ = try await cutEverywhere(seed: seed, SQLiteStore.Options())
+    }
+
+    @Test(arguments: [UInt64(0), 1])
+    func `a power cut inside a checkpoint loses nothing that was acked`(seed: UInt64) async throws {
+        let options = SQLiteStore.Options(idleCheckpointBytes: 1, forcedCheckpointBytes: 20_000)
+        let rows = try await cutEverywhere(seed: seed, options)
+        // Several checkpoints were cut, some after one row, some after most; when exactly a moment is idle varies.
+        #expect(Set(rows.filter { $0 > 0 }).count > 3, "\(rows)")
+        #expect(rows.count > 30, "\(rows)")
+    }
+
+    /// A flush whose failure is expected is repeated once nothing fails any more; returns how many calls failed.
+    private func failures(from failing: Int32, lasting: Bool) async throws -> Int32 {
+        faultvfs_reset()
+        let options = SQLiteStore.Options(idleCheckpointBytes: 1)
+        let journal = try open("a.db", options)
+        _ = try await journal.claim([slot])
+        faultvfs_fail(failing, lasting ? 1 : 0)
+        var fired: Int32 = 0
+        for lsn in UInt64(1)...4 {
+            let sealed = row(lsn, epoch: 1000, bytes: 6000)
+            var outcome = await journal.flush([sealed])
+            if case .failed = outcome[0] {
+                if lasting { #expect(await journal.flush([sealed]) != [.committed]) }
+                fired = faultvfs_fired()
+                #expect(fired > 0, "call \(failing), row \(lsn)")
+                faultvfs_fail(0, 0)
+                outcome = await journal.flush([sealed])
+            }
+            #expect(outcome == [.committed], "call \(failing), row \(lsn)")
+            let name = "b\(lsn).db"
+            for suffix in ["", "-wal"] { faultvfs_forget(name + suffix) }
+            faultvfs_crash("a.db", name, 0)
+            let left = try open(name, SQLiteStore.Options())
+            #expect(try await left.recover(slot).tail == lsn, "call \(failing), row \(lsn)")
+            await left.close()
         }
-        #expect(last > 40, "too few calls to cut at: \(last)")
+        await journal.close()
+        return max(fired, faultvfs_fired())
     }
 
     @Test(arguments: [false, true])
     func `whichever call fails, retries succeed once it stops and no acked row is lost`(lasting: Bool) async throws {
-        for failing in Int32(1)...40 {
-            faultvfs_reset()
-            let journal = try open("a.db", SQLiteStore.Options())
-            _ = try await journal.claim([slot])
-            faultvfs_fail(failing, lasting ? 1 : 0)
-            for lsn in UInt64(1)...4 {
-                var outcome = await journal.flush([row(lsn, epoch: 1000, bytes: 6000)])
-                if case .failed = outcome[0] {
-                    if lasting {
-                        #expect(await journal.flush([row(lsn, epoch: 1000, bytes: 6000)]) != [.committed])
-                    }
-                    faultvfs_fail(0, 0)
-                    outcome = await journal.flush([row(lsn, epoch: 1000, bytes: 6000)])
-                }
-                #expect(outcome == [.committed], "call \(failing), row \(lsn)")
-                faultvfs_crash("a.db", "b\(failing).\(lsn).db", 0)
-                faultvfs_forget("b\(failing).\(lsn).db-journal")
-                let left = try? open("b\(failing).\(lsn).db", SQLiteStore.Options())
-                if left == nil { faultvfs_fail(0, 0) }
-                let again = try left ?? open("b\(failing).\(lsn).db", SQLiteStore.Options())
-                #expect(try await again.recover(slot).tail == lsn, "call \(failing), row \(lsn)")
-                await again.close()
-            }
-            await journal.close()
+        var failing: Int32 = 1
+        while true {
+            let fired = try await failures(from: failing, lasting: lasting)
+            if fired == 0 { break }  // the run has fewer calls than that
+            if !lasting { #expect(fired == 1, "call \(failing)") }
+            failing += 1
         }
+        #expect(failing > 40, "too few calls to fail: \(failing - 1)")
     }
 }

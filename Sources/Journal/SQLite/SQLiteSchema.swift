@@ -25,6 +25,12 @@ enum SQLiteSchema {
         CREATE TABLE journal_quarantine(
             quarantined_at INTEGER NOT NULL, id INTEGER NOT NULL, epoch INTEGER, flush BLOB, count INTEGER,
             campaigns BLOB, payload BLOB, checksum INTEGER, stored_at INTEGER);
+        """,
+        // `SQLiteStore.sealBooks` fills the new columns in the same transaction.
         """
+        ALTER TABLE slot_lease ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE journal_campaign ADD COLUMN snapshot INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE journal_campaign ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+        """,
     ]
 }

@@ -10,6 +10,7 @@ extension SQLiteStore {
     func storePart(
         _ header: SnapshotHeader, index: Int, bytes: [UInt8], now: Timestamp
     ) throws(JournalError) {
+        boundLog()
         try transaction { connection throws(JournalError) in
             try fence(header.slot, header.epoch, connection)
             let id = SQLiteValue.id(header.campaign.uuid.bits)
@@ -29,6 +30,7 @@ extension SQLiteStore {
                     "INSERT INTO snapshot_part(campaign, lsn, part, state) VALUES(?1, ?2, ?3, ?4)", id,
                     .lsn(header.lsn), .integer(Int64(index)), .bytes(bytes)))
         }
+        grew(by: bytes.count)
     }
 
     private func writeHeader(
@@ -60,12 +62,33 @@ extension SQLiteStore {
             let kept = try snapshotLSNs(header.campaign, connection).prefix(2)
             guard let oldest = kept.last else { return }
             try deleteSnapshots(of: header.campaign, below: oldest, connection)
-            let id = SQLiteValue.id(header.campaign.uuid.bits)
-            if kept.count == 2 {
+            var rows = try entry(header.campaign, header.slot, connection)
+            rows.snapshot = header.lsn
+            if kept.count == 2, rows.last <= oldest {
+                (rows.first, rows.last, rows.fromCreation) = (0, 0, false)
+            }
+            try writeEntry(header.campaign, header.slot, rows, connection)
+        }
+        grew(by: 0)
+    }
+
+    /// Deletes the slot's snapshots that nobody finished. One that the book knows as complete is kept, whatever its
+    /// own flag says.
+    func deleteUnfinished(_ slot: Slot, _ book: SlotBook, _ connection: SQLiteConnection) throws(JournalError) {
+        let query = try connection.prepare(
+            "SELECT campaign, lsn FROM snapshot WHERE slot = ?1 AND complete = 0", .integer(Int64(slot.index)))
+        var unfinished: [(campaign: [UInt8], lsn: UInt64)] = []
+        while try query.step() {
+            let lsn = query.unsigned(1)
+            if let campaign = query.campaign(0), let rows = book.entries[campaign], rows.snapshot < lsn {
+                unfinished.append((query.bytes(0), lsn))
+            }
+        }
+        for (campaign, lsn) in unfinished {
+            for table in ["snapshot", "snapshot_part"] {
                 try connection.run(
                     connection.prepare(
-                        "DELETE FROM journal_campaign WHERE slot = ?1 AND campaign = ?2 AND last <= ?3",
-                        .integer(Int64(header.slot.index)), id, .lsn(oldest)))
+                        "DELETE FROM \(table) WHERE campaign = ?1 AND lsn = ?2", .bytes(campaign), .lsn(lsn)))
             }
         }
     }
@@ -93,38 +116,13 @@ extension SQLiteStore {
         try transaction { connection throws(JournalError) in
             try fence(slot, epoch, connection)
             try deleteSnapshots(of: campaign, below: Self.lsnMask, connection)
-            try connection.run(
-                connection.prepare(
-                    """
-                    INSERT INTO journal_campaign(slot, campaign, first, last, from_creation, stored_at, removed)
-                    VALUES(?1, ?2, ?3, ?3, 0, 0, ?3) ON CONFLICT(slot, campaign) DO UPDATE SET removed = ?3
-                    """, .integer(Int64(slot.index)), .id(campaign.uuid.bits), .lsn(lsn)))
+            var rows = try entry(campaign, slot, connection)
+            if rows.first == 0 { (rows.first, rows.last) = (lsn, lsn) }
+            rows.removed = lsn
+            rows.snapshot = 0
+            try writeEntry(campaign, slot, rows, connection)
         }
-    }
-
-    /// What is remembered of a slot's campaigns, ascending by id.
-    func campaignRows(
-        _ slot: Slot, _ connection: SQLiteConnection
-    ) throws(JournalError) -> [(campaign: CampaignID, rows: CampaignRows)] {
-        let query = try connection.prepare(
-            """
-            SELECT campaign, first, last, from_creation, stored_at, removed FROM journal_campaign
-            WHERE slot = ?1 ORDER BY campaign
-            """, .integer(Int64(slot.index)))
-        var found: [(campaign: CampaignID, rows: CampaignRows)] = []
-        while try query.step() {
-            guard let campaign = query.campaign(0) else {
-                query.reset()
-                throw .damaged(
-                    JournalDamage(slot: slot, lsns: nil, campaigns: [], finding: "a campaign's id is damaged"))
-            }
-            let rows = CampaignRows(
-                first: query.unsigned(1), last: query.unsigned(2), fromCreation: query.integer(3) != 0,
-                storedAt: Timestamp(milliseconds: query.integer(4)),
-                removed: query.isNull(5) ? nil : query.unsigned(5))
-            found.append((campaign, rows))
-        }
-        return found
+        grew(by: 0)
     }
 
     func trim(_ slot: Slot, epoch: UInt64, limit: Int) throws(JournalError) -> Bool {
@@ -132,7 +130,7 @@ extension SQLiteStore {
             try fence(slot, epoch, connection)
             let newest = try newestRow(slot, connection)
             var holds: [UInt64] = []
-            for (campaign, rows) in try campaignRows(slot, connection) {
+            for (campaign, rows) in try intactBook(slot, connection).entries {
                 let lsns = try snapshotLSNs(campaign, connection)
                 if let lsn = TrimRule.holdsAfter(rows, snapshots: lsns) { holds.append(lsn) }
             }
@@ -144,6 +142,8 @@ extension SQLiteStore {
                     (SELECT id FROM journal WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3)
                     """, .integer(Self.key(slot, 0)), .integer(Self.key(slot, point)), .integer(Int64(limit))))
             let more = connection.changes == limit
+            // A row's pages are emptied, one or more each.
+            grew(by: connection.changes * 4096)
             if !more {
                 try connection.run(
                     connection.prepare(
@@ -161,7 +161,7 @@ extension SQLiteStore {
         while try query.step() { slots.append(Slot(UInt16(truncatingIfNeeded: query.integer(0) & 0xFFF))) }
         var holders: [TrimHolder] = []
         for slot in slots {
-            for (campaign, rows) in try campaignRows(slot, connection) {
+            for (campaign, rows) in try readBook(slot, connection).sorted {
                 let lsns = try snapshotLSNs(campaign, connection)
                 guard let lsn = TrimRule.holdsAfter(rows, snapshots: lsns) else { continue }
                 holders.append(
@@ -169,6 +169,20 @@ extension SQLiteStore {
             }
         }
         return holders
+    }
+
+    private func newestIsIntact(
+        _ campaign: CampaignID, _ connection: SQLiteConnection
+    ) throws(JournalError) -> Bool {
+        let query = try connection.prepare(
+            "SELECT slot FROM snapshot WHERE campaign = ?1 AND complete ORDER BY lsn DESC LIMIT 1",
+            .id(campaign.uuid.bits))
+        guard try query.step() else { return false }
+        let slot = Slot(UInt16(truncatingIfNeeded: query.integer(0) & 0xFFF))
+        query.reset()
+        let newest = try storedSnapshots(slot, connection).first { $0.header.campaign == campaign && $0.isComplete }
+        guard let newest else { return false }
+        return try readSnapshot(newest) != nil
     }
 
     func expireVoterData(before limit: Timestamp) throws(JournalError) -> [TrimHolder] {
@@ -181,7 +195,10 @@ extension SQLiteStore {
                 """, .integer(limit.milliseconds))
             var expired: [(CampaignID, UInt64)] = []
             while try old.step() { if let campaign = old.campaign(0) { expired.append((campaign, old.unsigned(1))) } }
-            for (campaign, lsn) in expired { try deleteSnapshots(of: campaign, below: lsn + 1, connection) }
+            // The newer one must be good before the older one goes.
+            for (campaign, lsn) in expired where try newestIsIntact(campaign, connection) {
+                try deleteSnapshots(of: campaign, below: lsn + 1, connection)
+            }
             let left = try connection.prepare(
                 """
                 SELECT s.slot, s.campaign, s.lsn, s.stored_at FROM snapshot s

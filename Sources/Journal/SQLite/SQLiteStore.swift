@@ -16,17 +16,20 @@ final class SQLiteStore: JournalStore {
         var synchronous = "FULL"
         /// For the tests of the tests: answers a flush before its COMMIT.
         var acknowledgesBeforeCommit = false
+        /// Bytes in the WAL after which an idle moment checkpoints, and after which a busy one does.
+        var idleCheckpointBytes = 2 << 20
+        var forcedCheckpointBytes = 32 << 20
     }
 
-    static let schemaVersion = 1
-    /// Bytes in the WAL after which an idle moment checkpoints, and after which a busy one does.
-    private static let idleCheckpointBytes = 1 << 20
-    private static let forcedCheckpointBytes = 32 << 20
+    static let schemaVersion = SQLiteSchema.migrations.count
 
     private let path: String
     private let options: Options
     private var open: SQLiteConnection?
+    /// Roughly what the WAL has grown by.
     private var bytesSinceCheckpoint = 0
+    /// Leases that a claim had to rebuild, for the next recovery to tell.
+    var rebuiltLeases: Set<Slot> = []
 
     init(path: String, options: Options) throws(JournalError) {
         self.path = path
@@ -43,7 +46,7 @@ final class SQLiteStore: JournalStore {
         try fresh.execute("PRAGMA synchronous = \(options.synchronous)")
         try fresh.execute("PRAGMA wal_autocheckpoint = 0")
         try fresh.execute("PRAGMA foreign_keys = OFF")
-        try Self.migrate(fresh)
+        try migrate(fresh)
         try Self.checkpoint(fresh)
         bytesSinceCheckpoint = 0
         open = fresh
@@ -57,15 +60,16 @@ final class SQLiteStore: JournalStore {
         if busy { throw .busy("the write-ahead log could not be copied into the database") }
     }
 
-    private static func migrate(_ connection: SQLiteConnection) throws(JournalError) {
+    private func migrate(_ connection: SQLiteConnection) throws(JournalError) {
         let query = try connection.prepare("PRAGMA user_version")
         var found = 0
         while try query.step() { found = Int(query.integer(0)) }
-        if found > schemaVersion { throw .newerSchema(found: found, known: schemaVersion) }
-        guard found < schemaVersion else { return }
+        if found > Self.schemaVersion { throw .newerSchema(found: found, known: Self.schemaVersion) }
+        guard found < Self.schemaVersion else { return }
         try connection.execute("BEGIN IMMEDIATE")
-        for version in found..<schemaVersion { try connection.execute(SQLiteSchema.migrations[version]) }
-        try connection.execute("PRAGMA user_version = \(schemaVersion)")
+        for version in found..<Self.schemaVersion { try connection.execute(SQLiteSchema.migrations[version]) }
+        if found < 2 { try sealBooks(connection) }
+        try connection.execute("PRAGMA user_version = \(Self.schemaVersion)")
         try connection.execute("COMMIT")
     }
 
@@ -90,12 +94,12 @@ final class SQLiteStore: JournalStore {
         try transaction { connection throws(JournalError) in
             var claims: [SlotClaim] = []
             for slot in slots.sorted() {
-                let epoch = max(try epoch(slot, connection) + 1, UInt64(max(0, now.milliseconds / 1000)))
-                try connection.run(
-                    connection.prepare(
-                        "INSERT INTO slot_lease(slot, epoch) VALUES(?1, ?2) ON CONFLICT(slot) DO UPDATE SET epoch = ?2",
-                        .integer(Int64(slot.index)), .lsn(epoch)))
-                claims.append(SlotClaim(slot: slot, epoch: epoch, tail: try tail(slot, connection)))
+                let known = try lease(slot, connection)
+                let epoch = max(known + 1, UInt64(max(0, now.milliseconds / 1000)))
+                try writeLease(slot, epoch, connection)
+                let book = try readBook(slot, connection)
+                try deleteUnfinished(slot, book, connection)
+                claims.append(SlotClaim(slot: slot, epoch: epoch, tail: try tail(slot, book, connection)))
             }
             return claims
         }
@@ -130,7 +134,8 @@ final class SQLiteStore: JournalStore {
         var outcomes: [FlushOutcome] = []
         outcomes.reserveCapacity(rows.count)
         for row in rows {
-            let tail = try tail(row.slot, connection)
+            // Recovery sees to it that the newest row is the tail.
+            let tail = try newestRow(row.slot, connection)
             if row.lsn <= tail {
                 outcomes.append(try holds(row, connection) ? .committed : .fenced)
             } else if try epoch(row.slot, connection) != row.epoch {
@@ -155,18 +160,21 @@ final class SQLiteStore: JournalStore {
                 .integer(Int64(row.count)), .bytes(Self.encode(row.campaigns)), .bytes(row.payload),
                 .lsn(row.checksum), .integer(now.milliseconds)))
         for campaign in row.campaigns {
-            try connection.run(
-                connection.prepare(
-                    """
-                    INSERT INTO journal_campaign(slot, campaign, first, last, from_creation, stored_at)
-                    VALUES(?1, ?2, ?3, ?3,
-                        NOT EXISTS(SELECT 1 FROM snapshot WHERE campaign = ?2 AND complete), ?4)
-                    ON CONFLICT(slot, campaign) DO UPDATE SET last = ?3, stored_at = ?4
-                    """, .integer(Int64(row.slot.index)), .id(campaign.uuid.bits), .lsn(row.lsn),
-                    .integer(now.milliseconds)))
+            var rows = try entry(campaign, row.slot, connection)
+            if rows.first == 0 {
+                if rows.snapshot == 0 { try requireNoSnapshot(campaign, row.slot, connection) }
+                rows.first = row.lsn
+                rows.fromCreation = rows.snapshot == 0
+            }
+            rows.last = row.lsn
+            rows.storedAt = now
+            try writeEntry(campaign, row.slot, rows, connection)
         }
-        bytesSinceCheckpoint += row.payload.count + 8192
+        grew(by: row.payload.count)
     }
+
+    /// Counts what a transaction added to the WAL, with its share of pages that are not full.
+    func grew(by bytes: Int) { bytesSinceCheckpoint += bytes + 8192 }
 
     /// Whether our earlier attempt at this row committed.
     private func holds(_ row: SealedRow, _ connection: SQLiteConnection) throws(JournalError) -> Bool {
@@ -192,16 +200,13 @@ final class SQLiteStore: JournalStore {
         return query.unsigned(0) & Self.lsnMask
     }
 
-    func tail(_ slot: Slot, _ connection: SQLiteConnection) throws(JournalError) -> UInt64 {
-        let query = try connection.prepare(
-            "SELECT max(lsn) FROM snapshot WHERE slot = ?1 AND complete", .integer(Int64(slot.index)))
-        defer { query.reset() }
-        let snapshot = try query.step() ? query.unsigned(0) : 0
-        return max(snapshot, try newestRow(slot, connection))
+    /// The newest lsn that any record of the slot knows, whether its row is still there or not.
+    func tail(_ slot: Slot, _ book: SlotBook, _ connection: SQLiteConnection) throws(JournalError) -> UInt64 {
+        max(try newestRow(slot, connection), book.tail)
     }
 
     func idle() {
-        guard bytesSinceCheckpoint >= Self.idleCheckpointBytes else { return }
+        guard bytesSinceCheckpoint >= options.idleCheckpointBytes else { return }
         checkpointNow()
     }
 
@@ -218,8 +223,8 @@ final class SQLiteStore: JournalStore {
     }
 
     /// Bounds the WAL where no moment is idle.
-    private func boundLog() {
-        if bytesSinceCheckpoint >= Self.forcedCheckpointBytes { checkpointNow() }
+    func boundLog() {
+        if bytesSinceCheckpoint >= options.forcedCheckpointBytes { checkpointNow() }
     }
 
     func close() {

@@ -21,6 +21,7 @@ enum NodeGauges {
             ("tumulte_journal_votes_total", "Votes in committed rows.", { Double($0.votes) }),
             ("tumulte_journal_bytes_total", "Payload bytes of committed rows.", { Double($0.bytes) }),
             ("tumulte_journal_failed_rows_total", "Rows whose flush failed.", { Double($0.failedRows) }),
+            ("tumulte_journal_trim_failures_total", "Attempts to trim that failed.", { Double($0.trimFailures) }),
             ("tumulte_journal_snapshots_total", "Snapshots stored.", { Double($0.snapshots) }),
         ]
         for (name, help, value) in counters {
