@@ -1,0 +1,157 @@
+// What these tests need: a loop that must end with its test, the server's address, a server of one's own.
+
+import Foundation
+import Platform
+import Synchronization
+import Testing
+
+@testable import Postgres
+
+/// The URL of a server that the tests may use; without it the tests that need one are skipped.
+let serverURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_POSTGRES"]
+
+extension Trait where Self == ConditionTrait {
+    static var needsServer: Self { .enabled(if: serverURL != nil, "TUMULTE_TEST_POSTGRES names no server") }
+}
+
+/// So many seconds from now.
+func within(_ seconds: Double) -> MonotonicTime {
+    MonotonicTime.now.advanced(byNanoseconds: UInt64(seconds * 1e9))
+}
+
+/// Runs a test on a loop of its own, which must be left without open handles.
+func withLoop(_ body: @escaping @Sendable (EventLoop) async throws -> Void) async throws {
+    let group = LoopGroup(count: 1, name: "test")
+    let loop = group.loops[0]
+    // A test that throws leaves handles open, for which the loop would wait: it is then left running.
+    try await Task(executorPreference: loop) { try await body(loop) }.value
+    await withCheckedContinuation { continuation in
+        Thread {
+            group.shutdown()
+            continuation.resume()
+        }.start()
+    }
+}
+
+/// Runs a test with an open connection.
+func withConnection(
+    _ url: String? = serverURL, options: PostgresSessionOptions = PostgresSessionOptions(),
+    meter: PostgresMeter = PostgresMeter(), onLost: @escaping @Sendable (PostgresError) -> Void = { _ in },
+    _ body: @escaping @Sendable (PostgresConnection) async throws -> Void
+) async throws {
+    let configuration = try PostgresConfiguration(try #require(url))
+    try await withLoop { loop in
+        let resolver = AddressResolver(on: loop)
+        let connection = PostgresConnection(
+            configuration, options: options, on: loop, resolver: resolver, meter: meter, onLost: onLost)
+        try await connection.open(deadline: within(20))
+        try await body(connection)
+        await connection.close()
+        await resolver.close()
+    }
+}
+
+/// What opening a connection ends in, where it must not succeed.
+func failureToOpen(_ url: String, seconds: Double = 20) async throws -> PostgresError? {
+    let configuration = try PostgresConfiguration(url)
+    let failure = Recorder<PostgresError>()
+    try await withLoop { loop in
+        let resolver = AddressResolver(on: loop)
+        let connection = PostgresConnection(configuration, on: loop, resolver: resolver)
+        do throws(PostgresError) {
+            try await connection.open(deadline: within(seconds))
+        } catch {
+            failure.append(error)
+        }
+        await connection.close()
+        await resolver.close()
+    }
+    return failure.all.first
+}
+
+/// The error that an expression ends in; `nil` where it succeeds.
+func failure<Value>(
+    of body: @Sendable () async throws(PostgresError) -> Value
+) async -> PostgresError? {
+    do throws(PostgresError) {
+        _ = try await body()
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// A list that any thread appends to, and whose growth can be awaited.
+final class Recorder<Element: Sendable>: Sendable {
+    private struct State {
+        var list: [Element] = []
+        var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+    private let state = Locked(State())
+
+    var all: [Element] { state.withLock { $0.list } }
+
+    func append(_ element: Element) {
+        let ready = state.withLock { state in
+            state.list.append(element)
+            let count = state.list.count
+            let ready = state.waiting.filter { $0.count <= count }.map(\.continuation)
+            state.waiting.removeAll { $0.count <= count }
+            return ready
+        }
+        for continuation in ready { continuation.resume() }
+    }
+
+    /// Waits until that many have been appended.
+    func reached(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.list.count >= count { return true }
+                state.waiting.append((count, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+}
+
+/// A server of one test's own, made by the script that developers use.
+struct PrivateServer {
+    let folder: String
+
+    init() {
+        var template = Array("/tmp/tumulte-postgres-XXXXXX".utf8CString)
+        folder = String(cString: mkdtemp(&template))
+    }
+
+    func start(settings: String = "") async throws -> String {
+        try await script("start", settings).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    func stop() async throws { _ = try await script("stop", "") }
+
+    func kill() async throws { _ = try await script("kill", "") }
+
+    func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    private func script(_ command: String, _ settings: String) async throws -> String {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+        let process = Process()
+        process.executableURL = root.appendingPathComponent("scripts/postgres.sh")
+        process.arguments = [command, folder]
+        process.environment = ProcessInfo.processInfo.environment.merging(["POSTGRES_SETTINGS": settings]) { $1 }
+        let output = Pipe()
+        process.standardOutput = output
+        return try await withCheckedThrowingContinuation { continuation in
+            process.terminationHandler = { process in
+                let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+                if process.terminationStatus == 0 {
+                    continuation.resume(returning: text)
+                } else {
+                    continuation.resume(throwing: CocoaError(.executableNotLoadable))
+                }
+            }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+    }
+}
