@@ -96,6 +96,7 @@ extension PostgresConnection {
         _ host: PostgresConfiguration.Host, deadline: MonotonicTime
     ) async -> PostgresError? {
         await withCheckedContinuation { continuation in
+            if case .closed(let error) = state { return continuation.resume(returning: error) }
             handshake = continuation
             let sink = NoticeSink(options.onNotice)
             guard let session = PQSession(configuration.parameters(for: host), notices: sink) else {

@@ -29,8 +29,7 @@ extension PostgresConnection {
         let left = queue.release(transaction)
         guard !left.isEmpty else { return }
         meter.update { $0.queued -= left.count }
-        let error = PostgresError(.notSent, .closed, "the statement belongs to a transaction that is over")
-        for request in left { request.continuation.resume(returning: .failure(error)) }
+        for request in left { request.continuation.resume(returning: .failure(Self.transactionIsOver)) }
     }
 
     private func start(_ request: Request, _ now: MonotonicTime) {
@@ -51,6 +50,7 @@ extension PostgresConnection {
             }
         }
         inFlight = current
+        if !current.isPreparing { sentCount += 1 }
         meter.update { $0.inFlight += 1 }
         guard isSent else { return lose(PostgresError(.unknown, .connectionLost, session.errorMessage)) }
         arm(request.deadline)
@@ -117,6 +117,7 @@ extension PostgresConnection {
             current.result = nil
             inFlight = current
             guard let session else { return }
+            sentCount += 1
             guard session.run(statement, parameters) else { return broken() }
             return flush()
         }

@@ -52,6 +52,8 @@ public actor PostgresConnection {
     var queue = RequestQueue()
     /// Statements that this session has prepared.
     var prepared: [String: PostgresStatement] = [:]
+    /// Statements sent so far.
+    var sentCount = 0
     private var lastID: UInt64 = 0
 
     /// Makes a connection that is not open.
@@ -172,21 +174,14 @@ public actor PostgresConnection {
     private func submit(
         _ command: Request.Command, id: UInt64? = nil, transaction: UInt64?, deadline: MonotonicTime
     ) async throws(PostgresError) -> PostgresResult? {
-        switch state {
-        case .new: throw PostgresError(.notSent, .closed, "the connection was never opened")
-        case .closed(let error): throw error.with(.notSent)
-        case .opening, .open: break
-        }
-        guard queue.count < options.queuedStatementsLimit, queue.byteCount <= options.queuedBytesLimit else {
-            throw PostgresError(.notSent, .overloaded, "too much waits on one connection")
-        }
         let id = id ?? nextID()
         let answer: Result<PostgresResult?, PostgresError> = await withCheckedContinuation { continuation in
+            // Looked at here, not before: other calls may have come in between.
+            if let refusal = refusal() { return continuation.resume(returning: .failure(refusal)) }
             let request = Request(
                 id: id, command: command, transaction: transaction, deadline: deadline, continuation: continuation)
             guard queue.append(request) else {
-                let error = PostgresError(.notSent, .closed, "the statement belongs to a transaction that is over")
-                return continuation.resume(returning: .failure(error))
+                return continuation.resume(returning: .failure(Self.transactionIsOver))
             }
             meter.update { $0.queued += 1 }
             startNext()
@@ -194,6 +189,23 @@ public actor PostgresConnection {
         }
         return try answer.get()
     }
+
+    /// Why nothing can be taken now.
+    private func refusal() -> PostgresError? {
+        switch state {
+        case .new: return PostgresError(.notSent, .closed, "the connection was never opened")
+        case .closed(let error): return error.with(.notSent)
+        case .opening, .open: break
+        }
+        guard session != nil else { return PostgresError(.notSent, .connecting, "there is no session yet") }
+        guard queue.count < options.queuedStatementsLimit, queue.byteCount <= options.queuedBytesLimit else {
+            return PostgresError(.notSent, .overloaded, "too much waits on one connection")
+        }
+        return nil
+    }
+
+    static let transactionIsOver = PostgresError(
+        .notSent, .closed, "the statement belongs to a transaction that is over")
 
     // MARK: - The end
 

@@ -37,7 +37,7 @@ import Testing
     @Test(arguments: [
         "", "  ", "nonsense", "postgres://u:hunter2@[::1/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2@h:0/db",
         "postgres://u:hunter2@h:99999/db", "postgres://u:hunter2@h/db?sslmod=require", "password=hunter2 hunter2=3",
-        "password='hunter2", "postgres://u:hunter2?x@h/db", "postgres://u:hunter2@h/db?sslmode=hunter2",
+        "password='hunter2", "postgres://h/db?hunter2", "postgres://u:hunter2@h/db?sslmode=hunter2",
         "host=a,b port=1,2,3 password=hunter2", "host=a hostaddr=10.0.0.1,10.0.0.2 password=hunter2",
         "service=hunter2", "postgres://u:hunter2@[]/db", "host=h target_session_attrs=hunter2", "mysql://u:hunter2@h/db",
         "postgres://u:hunter2@h:12x/db", "hunter2\0", "postgres://u:p@1,2,3,4,5,6,7,8,9/hunter2",

@@ -59,15 +59,15 @@ public actor AddressResolver {
     /// The addresses of a host, in the order of the system's preference, with port 0. Numeric ones come back at once.
     public func resolve(_ host: String, deadline: MonotonicTime) async throws(ResolveError) -> [TCPAddress] {
         if let numeric = TCPAddress("\(host):0") ?? TCPAddress("[\(host)]:0") { return [numeric] }
-        let now = MonotonicTime.now
-        guard !isClosed, waiters[host] != nil || waiters.count < Self.queriesLimit else {
-            throw .refused(host: host)
-        }
-        guard now < deadline else { throw .timedOut(host: host) }
         guard !host.isEmpty, !host.utf8.contains(0) else { throw .failed(host: host, reason: "not a name") }
-        lastID += 1
-        let id = lastID
         let answer: Answer = await withCheckedContinuation { continuation in
+            let now = MonotonicTime.now
+            guard !isClosed, waiters[host] != nil || waiters.count < Self.queriesLimit else {
+                return continuation.resume(returning: .failure(.refused(host: host)))
+            }
+            guard now < deadline else { return continuation.resume(returning: .failure(.timedOut(host: host))) }
+            lastID += 1
+            let id = lastID
             let timer = LoopTimer(on: loop) { [self] in
                 assumeIsolated { $0.give(.failure(.timedOut(host: host)), host: host, to: id) }
             }
