@@ -4,11 +4,11 @@
 # `start` makes a cluster in DIR where there is none, serves it on 127.0.0.1:PORT (password by SCRAM) and on a Unix
 # socket in DIR (no password), and prints the URL. PORT 0 or none takes a free one, and keeps it when started again.
 # Settings in POSTGRES_SETTINGS (`-c fsync=off`) go to the server. `stop` ends it and keeps DIR; `kill` does not ask.
-# As root the server runs as the user `postgres`, since it refuses root: DIR must be reachable for that user.
+# `find` prints where PostgreSQL's programs are. As root the server runs as the user `postgres`, since it refuses root: DIR must be reachable for that user.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 command=${1:-} dir=${2:-} port=${3:-0}
-[ -n "$dir" ] || fail "usage: scripts/postgres.sh start|stop|kill DIR [PORT]"
+[ -n "$dir" ] || [ "$command" = find ] || fail "usage: scripts/postgres.sh start|stop|kill DIR [PORT]"
 
 find_postgres() {
     local place
@@ -47,7 +47,7 @@ start() {
     printf '%s\n' "$port" >"$dir/port"
     # A server that was killed leaves its lock; pg_ctl knows how to tell.
     as_owner "$BIN/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s \
-        -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=60 ${POSTGRES_SETTINGS:-}" \
+        -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 ${POSTGRES_SETTINGS:-}" \
         start >/dev/null 2>&1 </dev/null \
         || { tail -n 20 "$dir/server.log" >&2; fail "PostgreSQL did not start in $dir"; }
     printf 'postgres://tumulte:tumulte@127.0.0.1:%s/postgres\n' "$port"
@@ -64,5 +64,6 @@ case $command in
     start) start ;;
     stop) end fast ;;
     kill) end immediate ;;
+    find) printf '%s\n' "$BIN" ;;
     *) fail "usage: scripts/postgres.sh start|stop|kill DIR [PORT]" ;;
 esac

@@ -96,7 +96,9 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
         defer { unsafe PQconninfoFree(list) }
         var next = unsafe list
         while let entry = unsafe next, let keyword = unsafe entry.pointee.keyword {
-            if let value = unsafe entry.pointee.val { unsafe options[String(cString: keyword)] = String(cString: value) }
+            if let value = unsafe entry.pointee.val {
+                unsafe options[String(cString: keyword)] = String(cString: value)
+            }
             unsafe next = entry + 1
         }
         return options

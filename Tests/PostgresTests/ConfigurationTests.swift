@@ -5,7 +5,8 @@ import Testing
 @Suite struct ConfigurationTests {
     @Test func `a URI is taken apart and every option kept`() throws {
         let configuration = try PostgresConfiguration(
-            "postgres://ann:s3cret@db.example:6432/votes?sslmode=verify-full&sslrootcert=/ca.pem&application_name=a%20b")
+            "postgres://ann:s3cret@db.example:6432/votes?sslmode=verify-full&sslrootcert=/ca.pem&application_name=a%20b"
+        )
         #expect(configuration.hosts == [.init(name: "db.example", address: "", port: "6432")])
         let options = Dictionary(uniqueKeysWithValues: configuration.options.map { ($0.keyword, $0.value) })
         #expect(options["user"] == "ann")
@@ -35,11 +36,13 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "  ", "nonsense", "postgres://u:hunter2@[::1/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2@h:0/db",
+        "", "  ", "nonsense", "postgres://u:hunter2@[::1/db", "postgres://u:hunter2%zz@h/db",
+        "postgres://u:hunter2@h:0/db",
         "postgres://u:hunter2@h:99999/db", "postgres://u:hunter2@h/db?sslmod=require", "password=hunter2 hunter2=3",
         "password='hunter2", "postgres://h/db?hunter2", "postgres://u:hunter2@h/db?sslmode=hunter2",
         "host=a,b port=1,2,3 password=hunter2", "host=a hostaddr=10.0.0.1,10.0.0.2 password=hunter2",
-        "service=hunter2", "postgres://u:hunter2@[]/db", "host=h target_session_attrs=hunter2", "mysql://u:hunter2@h/db",
+        "service=hunter2", "postgres://u:hunter2@[]/db", "host=h target_session_attrs=hunter2",
+        "mysql://u:hunter2@h/db",
         "postgres://u:hunter2@h:12x/db", "hunter2\0", "postgres://u:p@1,2,3,4,5,6,7,8,9/hunter2",
     ])
     func `nonsense is refused in one line that keeps the password to itself`(_ text: String) {

@@ -87,13 +87,15 @@ struct ConnectionTests {
 
     @Test func `a server that never answers does not take the others' turn`() async throws {
         let silent = SilentServer()
-        let url = try #require(serverURL).replacingOccurrences(of: "127.0.0.1", with: "127.0.0.1:\(silent.port),127.0.0.1")
+        let url = try #require(serverURL).replacingOccurrences(
+            of: "127.0.0.1", with: "127.0.0.1:\(silent.port),127.0.0.1")
         let configuration = try PostgresConfiguration(url)
         try await withLoop { loop in
             let resolver = AddressResolver(on: loop)
             let connection = PostgresConnection(configuration, on: loop, resolver: resolver)
             try await connection.open(deadline: within(2))
             await connection.close()
+            await resolver.close()
         }
         silent.close()
     }
@@ -204,7 +206,8 @@ struct ConnectionTests {
                 }
                 for try await isRight in group { #expect(isRight) }
             }
-            let count = PostgresStatement("count", [], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'echo'")
+            let count = PostgresStatement(
+                "count", [], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'echo'")
             let counted = try await connection.execute(count, deadline: within(10))
             #expect(try counted.value(0, 0, as: Int64.self) == 1)
         }

@@ -20,9 +20,10 @@ private func withPool(
     try await withLoop { loop in
         let pool = PostgresPool(configuration, options: final, on: loop, random: SeededRandom(seed: 1))
         await pool.start()
-        try await body(pool)
+        let result = await Task { try await body(pool) }.result
         await pool.close()
         await pool.close()
+        try result.get()
         let figures = pool.statistics
         #expect(figures.connected == 0 && figures.inFlight == 0 && figures.queued == 0 && figures.waiters == 0)
     }
@@ -81,10 +82,10 @@ struct PoolTests {
     }
 
     @Test func `a reader has its connection alone, others wait in their order or too long`() async throws {
-        try await withPool(budget: 4, { $0.readTimeoutMilliseconds = 100 }) { pool in
+        try await withPool(budget: 4, { $0.readTimeoutMilliseconds = 20_000 }) { pool in
             try await pool.withConnection(.read, deadline: within(10)) { connection async throws(PostgresError) in
                 let late = await failure { () async throws(PostgresError) in
-                    try await pool.execute(.read, backend, deadline: within(10))
+                    try await pool.execute(.read, backend, deadline: within(0.1))
                 }
                 #expect(late?.outcome == .notSent && late?.reason == .deadline)
             }
@@ -198,7 +199,7 @@ struct PoolTests {
     @Test func `the budget of a cluster is compared with the server's`() async throws {
         try await withConnection { connection in
             let budget = try await ConnectionBudget.ask(connection, perNode: 4, nodes: 3, deadline: within(10))
-            #expect(budget.maximum == 60 && budget.reserved == 3 && budget.fits)
+            #expect(budget.maximum == 200 && budget.reserved == 3 && budget.fits)
         }
     }
 }

@@ -23,14 +23,14 @@ func within(_ seconds: Double) -> MonotonicTime {
 func withLoop(_ body: @escaping @Sendable (EventLoop) async throws -> Void) async throws {
     let group = LoopGroup(count: 1, name: "test")
     let loop = group.loops[0]
-    // A test that throws leaves handles open, for which the loop would wait: it is then left running.
-    try await Task(executorPreference: loop) { try await body(loop) }.value
+    let result = await Task(executorPreference: loop) { try await body(loop) }.result
     await withCheckedContinuation { continuation in
         Thread {
             group.shutdown()
             continuation.resume()
         }.start()
     }
+    try result.get()
 }
 
 /// Runs a test with an open connection.
@@ -44,10 +44,13 @@ func withConnection(
         let resolver = AddressResolver(on: loop)
         let connection = PostgresConnection(
             configuration, options: options, on: loop, resolver: resolver, meter: meter, onLost: onLost)
-        try await connection.open(deadline: within(20))
-        try await body(connection)
+        let result = await Task {
+            try await connection.open(deadline: within(20))
+            try await body(connection)
+        }.result
         await connection.close()
         await resolver.close()
+        try result.get()
     }
 }
 
@@ -125,33 +128,40 @@ struct PrivateServer {
     }
 
     func start(settings: String = "") async throws -> String {
-        try await script("start", settings).trimmingCharacters(in: .whitespacesAndNewlines)
+        try await script("start", settings)
+        let port = try String(contentsOfFile: folder + "/port", encoding: .utf8)
+        return "postgres://tumulte:tumulte@127.0.0.1:\(port.trimmingCharacters(in: .whitespacesAndNewlines))/postgres"
     }
 
-    func stop() async throws { _ = try await script("stop", "") }
+    func stop() async throws { try await script("stop", "") }
 
-    func kill() async throws { _ = try await script("kill", "") }
+    func kill() async throws { try await script("kill", "") }
 
     func remove() { try? FileManager.default.removeItem(atPath: folder) }
 
-    private func script(_ command: String, _ settings: String) async throws -> String {
+    /// Not by `Process`: it waits until every child of the script has ended too, the server included.
+    private func script(_ command: String, _ settings: String) async throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
-        let process = Process()
-        process.executableURL = root.appendingPathComponent("scripts/postgres.sh")
-        process.arguments = [command, folder]
-        process.environment = ProcessInfo.processInfo.environment.merging(["POSTGRES_SETTINGS": settings]) { $1 }
-        let output = Pipe()
-        process.standardOutput = output
-        return try await withCheckedThrowingContinuation { continuation in
-            process.terminationHandler = { process in
-                let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-                if process.terminationStatus == 0 {
-                    continuation.resume(returning: text)
-                } else {
-                    continuation.resume(throwing: CocoaError(.executableNotLoadable))
-                }
-            }
-            do { try process.run() } catch { continuation.resume(throwing: error) }
+        let words = [root.appendingPathComponent("scripts/postgres.sh").path, command, folder]
+        let status = await withCheckedContinuation { continuation in
+            Thread {
+                var environment = ProcessInfo.processInfo.environment
+                environment["POSTGRES_SETTINGS"] = settings
+                continuation.resume(returning: Self.run(words, environment.map { "\($0.key)=\($0.value)" }))
+            }.start()
         }
+        #expect(status == 0, "scripts/postgres.sh \(command) \(folder)")
+        if status != 0 { throw CocoaError(.executableNotLoadable) }
+    }
+
+    private static func run(_ words: [String], _ environment: [String]) -> Int32 {
+        let program = words[0]
+        var words = words.map { strdup($0) } + [nil]
+        var environment = environment.map { strdup($0) } + [nil]
+        var child = pid_t()
+        var status: Int32 = -1
+        if posix_spawn(&child, program, nil, nil, &words, &environment) == 0 { waitpid(child, &status, 0) }
+        for word in words + environment { free(word) }
+        return status
     }
 }
