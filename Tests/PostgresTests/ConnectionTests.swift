@@ -89,13 +89,8 @@ struct ConnectionTests {
         let silent = SilentServer()
         let url = try #require(serverURL).replacingOccurrences(
             of: "127.0.0.1", with: "127.0.0.1:\(silent.port),127.0.0.1")
-        let configuration = try PostgresConfiguration(url)
-        try await withLoop { loop in
-            let resolver = AddressResolver(on: loop)
-            let connection = PostgresConnection(configuration, on: loop, resolver: resolver)
-            try await connection.open(deadline: within(2))
-            await connection.close()
-            await resolver.close()
+        try await withConnection(url, openWithin: 2) { connection in
+            _ = try await connection.execute(one, deadline: within(10))
         }
         silent.close()
     }

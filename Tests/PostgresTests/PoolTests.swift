@@ -7,28 +7,6 @@ import Testing
 private let backend = PostgresStatement("backend", [], "SELECT pg_backend_pid()")
 private let pause = PostgresStatement("pause", [.float8], "SELECT pg_sleep($1)")
 
-/// Runs a test with a started pool.
-private func withPool(
-    _ url: String? = serverURL, budget: Int, _ change: (inout PostgresPoolOptions) -> Void = { _ in },
-    _ body: @escaping @Sendable (PostgresPool) async throws -> Void
-) async throws {
-    let configuration = try PostgresConfiguration(try #require(url))
-    var options = PostgresPoolOptions()
-    options.budget = budget
-    change(&options)
-    let final = options
-    try await withLoop { loop in
-        let pool = PostgresPool(configuration, options: final, on: loop, random: SeededRandom(seed: 1))
-        await pool.start()
-        let result = await Task { try await body(pool) }.result
-        await pool.close()
-        await pool.close()
-        try result.get()
-        let figures = pool.statistics
-        #expect(figures.connected == 0 && figures.inFlight == 0 && figures.queued == 0 && figures.waiters == 0)
-    }
-}
-
 private func process(_ pool: PostgresPool, _ role: PostgresRole) async throws -> Int32 {
     try await pool.execute(role, backend, deadline: within(10)).value(0, 0, as: Int32.self)
 }

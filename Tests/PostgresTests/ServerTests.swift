@@ -14,21 +14,19 @@ struct ServerTests {
         let url = try await server.start()
         let lost = Recorder<Int>()
         let connected = Recorder<Int>()
-        var options = PostgresPoolOptions()
-        options.budget = 3
-        options.onLost = { member, _ in lost.append(member) }
-        options.onConnected = { member, _ async throws(PostgresError) in connected.append(member) }
-        let final = options
-        let configuration = try PostgresConfiguration(url)
-        try await withLoop { loop in
-            let pool = PostgresPool(configuration, options: final, on: loop)
-            await pool.start()
+        let change: (inout PostgresPoolOptions) -> Void = {
+            $0.onLost = { member, _ in lost.append(member) }
+            $0.onConnected = { member, _ async throws(PostgresError) in connected.append(member) }
+        }
+        try await withPool(url, budget: 3, change) { pool in
             await connected.reached(3)
             let pause = PostgresStatement("pause", [.float8], "SELECT pg_sleep($1)")
             async let flying = failure { () async throws(PostgresError) in
                 try await pool.execute(.flush(0), pause, [.float8(60)], deadline: within(60))
             }
-            let connection = try #require(await pool.current(.flush(0)))
+            let connection = try await pool.withConnection(.flush(0), deadline: within(10)) {
+                connection async throws(PostgresError) in connection
+            }
             while await connection.sentCount < 2 { await Task.yield() }
             try await server.kill()
             #expect(await flying?.outcome == .unknown)
@@ -39,7 +37,6 @@ struct ServerTests {
             #expect(try answer.value(0, 0, as: Int32.self) == 1)
             await connected.reached(6)
             #expect(pool.statistics.connects == 6 && pool.statistics.losses == 3)
-            await pool.close()
         }
         try await server.stop()
     }

@@ -35,7 +35,8 @@ func withLoop(_ body: @escaping @Sendable (EventLoop) async throws -> Void) asyn
 
 /// Runs a test with an open connection.
 func withConnection(
-    _ url: String? = serverURL, options: PostgresSessionOptions = PostgresSessionOptions(),
+    _ url: String? = serverURL, openWithin seconds: Double = 20,
+    options: PostgresSessionOptions = PostgresSessionOptions(),
     meter: PostgresMeter = PostgresMeter(), onLost: @escaping @Sendable (PostgresError) -> Void = { _ in },
     _ body: @escaping @Sendable (PostgresConnection) async throws -> Void
 ) async throws {
@@ -45,12 +46,34 @@ func withConnection(
         let connection = PostgresConnection(
             configuration, options: options, on: loop, resolver: resolver, meter: meter, onLost: onLost)
         let result = await Task {
-            try await connection.open(deadline: within(20))
+            try await connection.open(deadline: within(seconds))
             try await body(connection)
         }.result
         await connection.close()
         await resolver.close()
         try result.get()
+    }
+}
+
+/// Runs a test with a started pool.
+func withPool(
+    _ url: String? = serverURL, budget: Int, _ change: (inout PostgresPoolOptions) -> Void = { _ in },
+    _ body: @escaping @Sendable (PostgresPool) async throws -> Void
+) async throws {
+    let configuration = try PostgresConfiguration(try #require(url))
+    var options = PostgresPoolOptions()
+    options.budget = budget
+    change(&options)
+    let final = options
+    try await withLoop { loop in
+        let pool = PostgresPool(configuration, options: final, on: loop, random: SeededRandom(seed: 1))
+        await pool.start()
+        let result = await Task { try await body(pool) }.result
+        await pool.close()
+        await pool.close()
+        try result.get()
+        let figures = pool.statistics
+        #expect(figures.connected == 0 && figures.inFlight == 0 && figures.queued == 0 && figures.waiters == 0)
     }
 }
 
