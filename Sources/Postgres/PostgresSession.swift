@@ -24,8 +24,11 @@ enum PostgresSession {
     /// Sets the session up and reads, in the same row, what the server must not be. A server that waits for a standby
     /// to apply a commit is left doing so.
     static func setUp(_ options: PostgresSessionOptions, serverVersion: Int) -> PostgresStatement {
-        // From 14 on the server notices by itself that we hung up on a statement, and frees its locks.
-        let check = serverVersion >= 140_000 ? "set_config('client_connection_check_interval', '2s', false)" : "''"
+        // From 14 on a server on Linux can notice by itself that we hung up on a statement, and free its locks.
+        let check =
+            serverVersion < 140_000
+            ? "''"
+            : "CASE WHEN version() ~ 'linux' THEN set_config('client_connection_check_interval', '2s', false) END"
         return PostgresStatement(
             "session.setup", [],
             """

@@ -45,7 +45,7 @@ func withConnection(
         let resolver = AddressResolver(on: loop)
         let connection = PostgresConnection(
             configuration, options: options, on: loop, resolver: resolver, meter: meter, onLost: onLost)
-        let result = await Task {
+        let result = await Task(executorPreference: loop) {
             try await connection.open(deadline: within(seconds))
             try await body(connection)
         }.result
@@ -68,7 +68,7 @@ func withPool(
     try await withLoop { loop in
         let pool = PostgresPool(configuration, options: final, on: loop, random: SeededRandom(seed: 1))
         await pool.start()
-        let result = await Task { try await body(pool) }.result
+        let result = await Task(executorPreference: loop) { try await body(pool) }.result
         await pool.close()
         await pool.close()
         try result.get()
