@@ -26,6 +26,7 @@ record() {
     python scripts/record.py docs/MEASUREMENTS.md "$1" ".cache/logs/$(printf '%s' "$2" | tr -c 'A-Za-z0-9\n' '-').log"
 }
 
+start_postgres
 stage 'thread sanitizer' sanitized thread .build-tsan || true
 stage 'address sanitizer' sanitized address .build-asan || true
 

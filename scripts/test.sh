@@ -17,18 +17,7 @@ limit() {
 
 stage 'lint' scripts/lint.sh || true
 
-# A PostgreSQL of its own, outside the project: the server's user may not be allowed in here.
-POSTGRES_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tumulte-postgres.XXXXXX")
-end_postgres() {
-    scripts/postgres.sh kill "$POSTGRES_DIR" || true
-    rm -rf "$POSTGRES_DIR"
-}
-trap end_postgres EXIT
-if TUMULTE_TEST_POSTGRES=$(scripts/postgres.sh start "$POSTGRES_DIR"); then
-    export TUMULTE_TEST_POSTGRES
-else
-    fail "The tests need a PostgreSQL server, and none could be started"
-fi
+start_postgres
 
 if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
     stage 'swift test' limit 600 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true

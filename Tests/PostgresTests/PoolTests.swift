@@ -21,7 +21,7 @@ private func process(_ pool: PostgresPool, _ role: PostgresRole) async throws ->
         #expect([plan.members(for: .lease), plan.flushers, plan.readers] == expected)
         #expect(plan.members(for: .flush(0)).lowerBound == plan.flushers.lowerBound)
         #expect(plan.members(for: .flush(plan.flushers.count)) == plan.members(for: .flush(0)))
-        #expect((0..<budget).filter { plan.flushes($0) } == Array(plan.flushers))
+        #expect((0..<budget).compactMap { plan.flushIndex(of: $0) } == Array(0..<plan.flushers.count))
     }
 
     @Test func `delays grow to their cap and start again`() {

@@ -53,8 +53,10 @@ public struct PoolPlan: Hashable, Sendable {
         }
     }
 
-    /// Whether the journal is flushed on this connection.
-    public func flushes(_ member: Int) -> Bool { flushers.contains(member) }
+    /// The number under which `PostgresRole.flush` names this connection; `nil` where it does not flush.
+    public func flushIndex(of member: Int) -> Int? {
+        flushers.contains(member) ? member - flushers.lowerBound : nil
+    }
 }
 
 /// How long to wait before the next attempt: exponential with full jitter (Brooker, "Exponential Backoff And Jitter",
