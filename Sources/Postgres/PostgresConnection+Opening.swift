@@ -80,7 +80,10 @@ extension PostgresConnection {
             try stillOpening()
             let share = Self.share(of: deadline, among: candidates.count - index)
             do throws(PostgresError) {
-                if let error = await shakeHands(candidate, deadline: share) { throw error }
+                if let error = await shakeHands(candidate, deadline: share) {
+                    guard error.reason == .deadline else { throw error }
+                    throw PostgresError(.notSent, .deadline, "\(candidate.description) did not answer in time")
+                }
                 return try await setUp(candidate, deadline: share)
             } catch {
                 abandonSession(error)

@@ -81,6 +81,7 @@ struct ConnectionTests {
         let started = MonotonicTime.now
         let error = try await failureToOpen("postgres://u:p@127.0.0.1:\(silent.port)/db?sslmode=disable", seconds: 0.2)
         #expect(error?.reason == .deadline && error?.outcome == .notSent)
+        #expect(error?.message == "127.0.0.1:\(silent.port) did not answer in time")
         #expect(started.nanoseconds(until: .now) >= 200_000_000)
         silent.close()
     }
