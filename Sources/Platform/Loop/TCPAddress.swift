@@ -1,4 +1,7 @@
-// Numeric socket addresses. Names are not resolved here: resolving blocks.
+// Numeric socket addresses. Names are not resolved here: see `AddressResolver`.
+
+// Whole-module builds see the system's address types through the first module that brings them.
+internal import CUV
 
 #if canImport(Glibc)
     internal import Glibc
