@@ -2,7 +2,7 @@
 //
 // The layers, bottom up; the build refuses an import that is not declared here.
 //
-//   C wrappers ─► Protocol, Platform, Web ─► Domain, Cluster, Journal ─► Node ─► tumulte
+//   C wrappers ─► Protocol, Platform, Web, Postgres ─► Domain, Cluster, Journal ─► Node ─► tumulte
 //
 import PackageDescription
 
@@ -54,12 +54,14 @@ let package = Package(
         .systemLibrary(name: "CUV"),  // Platform/Loop
         .systemLibrary(name: "CSQLite"),  // Journal/SQLite
         .systemLibrary(name: "CSodium"),  // Platform/Crypto
+        .systemLibrary(name: "CPostgres"),  // Postgres/LibPQ
         .systemLibrary(name: "CZlib"),  // Web/Deflate
         .systemLibrary(name: "CHTTPParser"),  // Web/HTTP
 
         module("Protocol"),
         module("Platform", ["Protocol", "CUV", "CSodium"]),
         module("Web", ["CHTTPParser", "CZlib"]),
+        module("Postgres", ["Protocol", "Platform", "CPostgres"]),
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),
         module("Journal", ["Protocol", "Platform", "CSQLite"]),
@@ -73,6 +75,7 @@ let package = Package(
         tests("ProtocolTests", ["Protocol"]),
         tests("PlatformTests", ["Platform", "Protocol"]),
         tests("WebTests", ["Web", "CWslay"]),
+        tests("PostgresTests", ["Postgres", "Protocol", "Platform"]),
         tests("DomainTests", ["Domain", "Protocol"]),
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
         tests("JournalTests", ["Journal", "Protocol", "Platform", "CFaultVFS", "CSQLite"]),

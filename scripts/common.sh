@@ -55,7 +55,7 @@ build_flags() {
     BUILD_FLAGS=(--explicit-target-dependency-import-check error)
     if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
         local prefix
-        for prefix in "$(brew --prefix)" "$(brew --prefix sqlite)" "$(brew --prefix zlib)"; do
+        for prefix in "$(brew --prefix)" "$(brew --prefix sqlite)" "$(brew --prefix zlib)" "$(brew --prefix libpq)"; do
             [ -d "$prefix/include" ] && BUILD_FLAGS+=(-Xcc "-I$prefix/include" -Xlinker "-L$prefix/lib")
         done
     fi

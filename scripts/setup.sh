@@ -19,8 +19,10 @@ run   | header uv.h            | libuv1-dev         | libuv       | libuv-devel
 run   | header sqlite3.h       | libsqlite3-dev     | sqlite      | sqlite-devel
 run   | header sodium.h        | libsodium-dev      | libsodium   | libsodium-devel
 run   | header zlib.h          | zlib1g-dev         | zlib        | zlib-devel
+run   | header libpq-fe.h      | libpq-dev          | libpq       | libpq-devel
 run   | header http_parser.h   | libhttp-parser-dev | http-parser | http-parser-devel
 test  | header wslay/wslay.h   | libwslay-dev       | wslay       | wslay-devel
+test  | postgres               | postgresql         | postgresql  | postgresql-server
 test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
 test  | browser                | chromium           | chromium    | chromium
@@ -31,8 +33,8 @@ bench | command taskset        | util-linux         | util-linux  | util-linux
 
 has_header() {
     local place
-    for place in /usr/include /usr/include/"$(uname -m)"-linux-gnu /usr/local/include \
-        /opt/homebrew/include /opt/homebrew/opt/{sqlite,zlib}/include "${SDKROOT:-/nowhere}/usr/include"; do
+    for place in /usr/include /usr/include/"$(uname -m)"-linux-gnu /usr/include/postgresql /usr/local/include \
+        /opt/homebrew/include /opt/homebrew/opt/{sqlite,zlib,libpq}/include "${SDKROOT:-/nowhere}/usr/include"; do
         [ -e "$place/$1" ] && return 0
     done
     if [ "$(uname)" = Darwin ]; then
@@ -47,6 +49,8 @@ present() {
         'command '*) [ "$(uname)" != Linux ] || command -v "${1#command }" >/dev/null ;;
         python) command -v python3 >/dev/null ;;
         venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
+        # Debian's package also starts a server on port 5432, which the tests leave alone: theirs are private.
+        postgres) scripts/postgres.sh find ;;
         browser) command -v chromium || command -v chromium-browser || command -v google-chrome || [ -d /Applications/Chromium.app ] ;;
         compiler) command -v cc || command -v clang || command -v gcc ;;
     esac >/dev/null

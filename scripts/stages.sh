@@ -41,6 +41,21 @@ stage() {
     return "$status"
 }
 
+# Starts a PostgreSQL of this run's own and names it in TUMULTE_TEST_POSTGRES; it ends with the script. Its folder is
+# outside the project, where the server's user may not be allowed.
+start_postgres() {
+    POSTGRES_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tumulte-postgres.XXXXXX")
+    trap end_postgres EXIT
+    TUMULTE_TEST_POSTGRES=$(scripts/postgres.sh start "$POSTGRES_DIR") \
+        || fail "The tests need a PostgreSQL server, and none could be started"
+    export TUMULTE_TEST_POSTGRES
+}
+
+end_postgres() {
+    scripts/postgres.sh kill "$POSTGRES_DIR" || true
+    rm -rf "$POSTGRES_DIR"
+}
+
 # Prints the table of stages and the closing line; exits 1 if anything failed.
 finish() {
     printf '\n'

@@ -30,6 +30,7 @@ every_bit() {
     TUMULTE_EXHAUSTIVE=1 "$SWIFT" test --disable-xctest "${BUILD_FLAGS[@]}" --filter JournalTests
 }
 
+start_postgres
 stage 'thread sanitizer' sanitized thread .build-tsan || true
 stage 'address sanitizer' sanitized address .build-asan || true
 stage 'every bit of the journal flipped' every_bit || true

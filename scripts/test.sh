@@ -17,6 +17,8 @@ limit() {
 
 stage 'lint' scripts/lint.sh || true
 
+start_postgres
+
 if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
     stage 'swift test' limit 1800 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true
 fi

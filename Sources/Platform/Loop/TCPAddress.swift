@@ -1,4 +1,7 @@
-// Numeric socket addresses. Names are not resolved here: resolving blocks.
+// Numeric socket addresses. Names are not resolved here: see `AddressResolver`.
+
+// Whole-module builds see the system's address types through the first module that brings them.
+internal import CUV
 
 #if canImport(Glibc)
     internal import Glibc
@@ -46,16 +49,18 @@ public struct TCPAddress: Hashable, Sendable, CustomStringConvertible {
         return bytes.starts(with: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 127])
     }
 
-    /// The form that `init(_:)` parses.
-    public var description: String {
+    /// The address alone, without brackets or port.
+    public var host: String {
         var text = [CChar](repeating: 0, count: 64)
         let family = bytes.count == 4 ? AF_INET : AF_INET6
         unsafe bytes.withUnsafeBytes { memory in
             _ = unsafe inet_ntop(family, memory.baseAddress, &text, 64)
         }
-        let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return bytes.count == 4 ? "\(host):\(port)" : "[\(host)]:\(port)"
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
+
+    /// The form that `init(_:)` parses.
+    public var description: String { bytes.count == 4 ? "\(host):\(port)" : "[\(host)]:\(port)" }
 
     /// Lends the address in the form of the socket interface.
     func withSocketAddress<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
