@@ -64,10 +64,10 @@ let package = Package(
         module("Postgres", ["Protocol", "Platform", "CPostgres"]),
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),
-        module("Journal", ["Protocol", "Platform", "CSQLite"]),
+        module("Journal", ["Protocol", "Platform", "Postgres", "CSQLite"]),
         // The pages are compiled into the binary.
         module(
-            "Node", ["Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"], exclude: ["Main"],
+            "Node", ["Protocol", "Platform", "Web", "Postgres", "Domain", "Cluster", "Journal"], exclude: ["Main"],
             resources: [.embedInCode("Pages/Assets")]),
         .executableTarget(
             name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
@@ -78,9 +78,9 @@ let package = Package(
         tests("PostgresTests", ["Postgres", "Protocol", "Platform"]),
         tests("DomainTests", ["Domain", "Protocol"]),
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
-        tests("JournalTests", ["Journal", "Protocol", "Platform", "CFaultVFS", "CSQLite"]),
+        tests("JournalTests", ["Journal", "Protocol", "Platform", "Postgres", "CFaultVFS", "CSQLite"]),
         .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
-        tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Domain", "Cluster", "Journal"]),
+        tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
     ] + fuzzers
 )

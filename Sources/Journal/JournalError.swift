@@ -49,6 +49,8 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     case unavailable(String)
     /// The store was written by a newer version of the program.
     case newerSchema(found: Int, known: Int)
+    /// The database cannot be used as it is; says what to change.
+    case unusable(String)
     /// Another process uses the data folder; its id where it could be read.
     case locked(path: String, pid: Int?)
 
@@ -66,6 +68,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
         case .newerSchema(let found, let known):
             "the journal has schema \(found), this program knows up to \(known): "
                 + "run the newer program (compare `tumulte version`)"
+        case .unusable(let what): what
         case .locked(let path, let pid):
             "\(path) is in use by " + (pid.map { "process \($0)" } ?? "another process")
                 + ": stop it, or choose another TUMULTE_DATA"

@@ -11,7 +11,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `a claim raises the epoch to the clock and then by one`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         #expect(try await journal.claim([slot]) == [SlotClaim(slot: slot, epoch: 1000, tail: 0)])
         #expect(try await journal.claim([slot, Slot(1)]).map(\.epoch) == [1000, 1001])
         await journal.close()
@@ -20,7 +20,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `committed rows come back contiguous and equal`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         let rows = (1...5).map { row($0, epoch: 1000) }
         #expect(await journal.flush(rows) == Array(repeating: .committed, count: 5))
@@ -37,7 +37,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `a retry of a committed row is committed and another row in its place is fenced`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         let first = row(1, epoch: 1000)
         #expect(await journal.flush([first]) == [.committed])
@@ -52,7 +52,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `the newest snapshot of a campaign can be read by itself`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         #expect(try await journal.snapshot(of: campaign(1), slot: slot) == nil)
         for lsn in UInt64(1)...3 {
@@ -72,7 +72,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `rows and snapshots of an older epoch are fenced`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         #expect(await journal.flush([row(1, epoch: 1000)]) == [.committed])
         _ = try await journal.claim([slot])
@@ -85,7 +85,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `two snapshots are kept and rows before the older one are trimmed`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         for lsn in UInt64(1)...9 { #expect(await journal.flush([row(lsn, epoch: 1000)]) == [.committed]) }
         #expect(try await journal.trimHolders().map(\.holdsAfter) == [0])
@@ -104,7 +104,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `a campaign without snapshots keeps every row it needs`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         #expect(await journal.flush([row(1, epoch: 1000), row(2, epoch: 1000, campaigns: [2])]).last == .committed)
         for lsn in UInt64(3)...6 { #expect(await journal.flush([row(lsn, epoch: 1000)]) == [.committed]) }
@@ -119,7 +119,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `a removed campaign leaves no snapshot and says up to where its entries are void`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         #expect(await journal.flush([row(1, epoch: 1000), row(2, epoch: 1000, campaigns: [1, 2])]).count == 2)
         #expect(await journal.snapshot(1, lsn: 1, epoch: 1000) == .stored)
@@ -135,7 +135,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `snapshots with voter data go once a later one has none`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         #expect(await journal.flush([row(1, epoch: 1000), row(2, epoch: 1000)]).last == .committed)
         let later = Timestamp(milliseconds: 2_000_000)
@@ -151,7 +151,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases)
     func `repair puts empty rows where the given up ones were`(kind: Kind) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         let rows = (1...4).map { row($0, epoch: 1000) }
         #expect(await journal.flush(rows).last == .committed)
@@ -166,7 +166,7 @@ struct ConformanceTests {
     @Test(arguments: Kind.allCases, 1...12)
     func `trimming never removes what a model says recovery needs`(kind: Kind, seed: Int) async throws {
         let folder = try Folder()
-        let journal = try open(kind, folder)
+        let journal = try await connect(kind, folder)
         _ = try await journal.claim([slot])
         var random = Splitmix(state: UInt64(seed))
         var tail: UInt64 = 0

@@ -7,7 +7,12 @@ import Synchronization
 
 @testable import Journal
 
-enum Kind: CaseIterable, Sendable { case memory, sqlite }
+enum Kind: CaseIterable, Sendable {
+    case memory, sqlite, postgres
+
+    /// Postgres takes part where there is a server.
+    static var allCases: [Kind] { serverURL == nil ? [.memory, .sqlite] : [.memory, .sqlite, .postgres] }
+}
 
 /// A folder that goes with the test.
 final class Folder: Sendable {
@@ -27,11 +32,19 @@ func at(_ seconds: Int64) -> @Sendable () -> Timestamp { { Timestamp(millisecond
 
 func monotonic() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
 
+/// An embedded journal.
 func open(_ kind: Kind, _ folder: Folder, seconds: Int64 = 1000) throws -> any Journal {
     switch kind {
     case .memory: MemoryJournal(now: at(seconds))
     case .sqlite: try SQLiteJournal(folder: folder.path, now: at(seconds), nanoseconds: monotonic)
+    case .postgres: preconditionFailure("a journal in Postgres is connected, see `connect`")
     }
+}
+
+/// A journal of any kind.
+func connect(_ kind: Kind, _ folder: Folder, seconds: Int64 = 1000) async throws -> any Journal {
+    guard kind == .postgres else { return try open(kind, folder, seconds: seconds) }
+    return try await TestDatabase.make().journal(seconds: seconds)
 }
 
 func campaign(_ number: Int) -> CampaignID {

@@ -1,0 +1,113 @@
+// Taking slots over: from the moment a claim has their rows locked, no row of an older epoch can appear.
+
+import Platform
+import Postgres
+import Protocol
+
+extension PostgresJournalCore {
+    func claim(_ wanted: [Slot]) async throws(JournalError) -> [SlotClaim] {
+        guard !wanted.isEmpty else { return [] }
+        guard holdsLease else { throw .unavailable("the node's lease has lapsed") }
+        let claim = Claim(statements: statements, identity: identity, slots: wanted.map { Int32($0.index) }.sorted())
+        let limit = deadline(10_000_000_000)
+        let claims: [SlotClaim]
+        do throws(PostgresError) {
+            claims = try await pool.transaction(.read, deadline: limit) {
+                transaction async throws(PostgresError) -> [SlotClaim] in
+                try await claim.run(transaction, deadline: limit)
+            }
+        } catch {
+            throw JournalError(error)
+        }
+        take(claims)
+        return claims
+    }
+
+    /// Flushes under these claims from now on, unless a later one was faster.
+    func take(_ claims: [SlotClaim]) {
+        guard !lease.isLost else { return }
+        for claim in claims where slots[claim.slot]?.epoch ?? 0 < claim.epoch {
+            slots[claim.slot] = Held(epoch: claim.epoch, tail: claim.tail)
+        }
+    }
+}
+
+/// One claim, step by step in one transaction.
+private struct Claim: Sendable {
+    let statements: PostgresStatements
+    let identity: NodeIdentity
+    let slots: [Int32]
+
+    /// Owners of slots that have one.
+    typealias Owners = [Int32: UInt128]
+
+    private var me: PostgresValue { .uuid(identity.incarnation) }
+
+    func run(
+        _ transaction: PostgresTransaction, deadline: MonotonicTime
+    ) async throws(PostgresError) -> [SlotClaim] {
+        let alive = try await transaction.execute(statements.lockOwnLease, [me], deadline: deadline)
+        guard alive.rowCount == 1 else { throw PostgresError(.notSent, .closed, "this node was declared dead") }
+        let locked = try await transaction.execute(statements.lockSlots, [.int32Array(slots)], deadline: deadline)
+        let owners = try owners(locked)
+        let living = try await transaction.execute(
+            statements.liveOwners, [.uuidArray(Array(Set(owners.values)))], deadline: deadline)
+        let free = try freeSlots(locked, owners, living)
+        guard !free.isEmpty else { return [] }
+        let raised = try await transaction.execute(
+            statements.claimSlots, [.int32Array(free), me], deadline: deadline)
+        let tails = try await transaction.execute(statements.tails, [.int32Array(free)], deadline: deadline)
+        let claims = try claims(raised, tails)
+        let entries = entries(claims, owners)
+        if !entries.isEmpty { _ = try await transaction.execute(statements.logClaims, entries, deadline: deadline) }
+        return claims
+    }
+
+    private func owners(_ locked: PostgresResult) throws(PostgresError) -> Owners {
+        var owners: Owners = [:]
+        for row in 0..<locked.rowCount {
+            if let owner: UInt128 = try locked.optional(row, 2) { owners[try locked.value(row, 0)] = owner }
+        }
+        return owners
+    }
+
+    /// Those without an owner, with a dead one, or our own.
+    private func freeSlots(
+        _ locked: PostgresResult, _ owners: Owners, _ living: PostgresResult
+    ) throws(PostgresError) -> [Int32] {
+        var alive: Set<UInt128> = []
+        for row in 0..<living.rowCount { alive.insert(try living.value(row, 0)) }
+        var free: [Int32] = []
+        for row in 0..<locked.rowCount {
+            let slot: Int32 = try locked.value(row, 0)
+            if let owner = owners[slot], owner != identity.incarnation, alive.contains(owner) { continue }
+            free.append(slot)
+        }
+        return free
+    }
+
+    private func claims(_ raised: PostgresResult, _ tails: PostgresResult) throws(PostgresError) -> [SlotClaim] {
+        var epochs: [Int32: UInt64] = [:]
+        for row in 0..<raised.rowCount { epochs[try raised.value(row, 0)] = try raised.value(row, 1) }
+        var claims: [SlotClaim] = []
+        for row in 0..<tails.rowCount {
+            let slot: Int32 = try tails.value(row, 0)
+            guard let epoch = epochs[slot] else { continue }
+            claims.append(SlotClaim(slot: Slot(UInt16(slot)), epoch: epoch, tail: try tails.value(row, 1)))
+        }
+        return claims.sorted { $0.slot < $1.slot }
+    }
+
+    /// What the log of ownership gets: changes of hands, not a node's renewed claims of its own. Empty where none is.
+    private func entries(_ claims: [SlotClaim], _ owners: Owners) -> [PostgresValue] {
+        let taken = claims.filter { claim in
+            owners[Int32(claim.slot.index)].map { $0 != identity.incarnation } ?? false
+        }
+        guard !taken.isEmpty else { return [] }
+        return [
+            .int32Array(taken.map { Int32($0.slot.index) }), .uint64Array(taken.map(\.epoch)),
+            .uuidArray(taken.map { owners[Int32($0.slot.index)] ?? 0 }), .uint64Array(taken.map(\.tail)), me,
+            .text("claim"),
+        ]
+    }
+}
