@@ -56,7 +56,7 @@ public enum CommandLineTool {
         }
         switch command {
         case .node: return await NodeMain.run(configuration)
-        case .migrate: return await withStore(configuration) { _ in print("The store is ready.") }
+        case .migrate: return await migrate(configuration)
         case .check: return await check(configuration)
         case .token(let request): return token(request, configuration)
         case .repair(let slot, let lsn):
@@ -73,24 +73,35 @@ public enum CommandLineTool {
     private static func withStore(
         _ configuration: NodeConfiguration, _ body: (any Journal) async throws -> Void
     ) async -> Int32 {
-        if let reason = DataFolder.create(configuration.dataFolder) {
-            complain(reason)
-            return failed
-        }
-        let clock = SystemClock()
         do {
-            let lock = try DataLock(folder: configuration.dataFolder)
-            let journal = try SQLiteJournal(
-                folder: configuration.dataFolder, now: { clock.now() },
-                nanoseconds: { clock.monotonic().nanoseconds })
+            let store = try NodeStore(configuration, clock: SystemClock(), random: SystemRandom(), log: .silent)
+            try await store.open()
             do {
-                try await body(journal)
+                try await body(store.journal)
             } catch {
-                await journal.close()
+                await store.journal.close()
                 throw error
             }
-            await journal.close()
-            withExtendedLifetime(lock) {}
+            await store.journal.close()
+            withExtendedLifetime(store) {}
+            return 0
+        } catch {
+            complain("\(error)")
+            return failed
+        }
+    }
+
+    private static func migrate(_ configuration: NodeConfiguration) async -> Int32 {
+        guard let database = configuration.database else {
+            return await withStore(configuration) { _ in print("The store is ready.") }
+        }
+        do {
+            let before = try await DatabaseCommands.migrate(database)
+            let now = PostgresMigration.version
+            print(
+                before == now
+                    ? "The database \(database) has schema \(now) already."
+                    : "The database \(database) was brought from schema \(before) to \(now).")
             return 0
         } catch {
             complain("\(error)")
@@ -100,10 +111,20 @@ public enum CommandLineTool {
 
     private static func check(_ configuration: NodeConfiguration) async -> Int32 {
         for (name, value) in configuration.summary { print("\(name) = \(value)") }
-        let status = await withStore(configuration) { _ in
-            print("The store in \(configuration.dataFolder) is in order.")
+        if let database = configuration.database {
+            do {
+                try await DatabaseCommands.check(database, connections: configuration.databaseConnections)
+                print("The database \(database) is in order.")
+            } catch {
+                complain("\(error)")
+                return failed
+            }
+        } else {
+            let status = await withStore(configuration) { _ in
+                print("The store in \(configuration.dataFolder) is in order.")
+            }
+            guard status == 0 else { return status }
         }
-        guard status == 0 else { return status }
         if let reason = PortProbe.fault(configuration.http) {
             complain("TUMULTE_HTTP: \(reason)")
             return failed

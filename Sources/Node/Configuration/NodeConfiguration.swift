@@ -2,6 +2,7 @@
 // first fault stops the start with one line that names the variable, what is wrong, and a value that would be right.
 
 public import Platform
+public import Postgres
 
 /// A configuration that cannot be used; its description is the one line for the operator.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -32,6 +33,10 @@ public struct NodeConfiguration: Sendable {
     public var adminToken: [UInt8]?
     /// Browser origins allowed beside the node's own.
     public var origins: [String] = []
+    /// Where the shared journal is; `nil` keeps it in `dataFolder`.
+    public var database: PostgresConfiguration?
+    /// Connections to the database, all uses together.
+    public var databaseConnections = 4
     /// Event loops.
     public var loopCount = 1
     /// Connections that the node holds at most.
@@ -80,7 +85,7 @@ public struct NodeConfiguration: Sendable {
         try configuration.readLog(reader, isTerminal: isTerminal)
         try configuration.readSecrets(reader)
         try checkClusterVariables(reader)
-        try refuseStores(reader)
+        try configuration.readStores(reader)
         return configuration
     }
 
@@ -88,6 +93,8 @@ public struct NodeConfiguration: Sendable {
     var summary: [(String, String)] {
         [
             ("TUMULTE_HTTP", http.description), ("TUMULTE_NODE_NAME", nodeName), ("TUMULTE_DATA", dataFolder),
+            ("DATABASE_URL", database?.description ?? "not set: SQLite in TUMULTE_DATA"),
+            ("DB_POOL_MAX", String(databaseConnections)),
             ("TUMULTE_TOKEN_SECRET", tokenSecret == nil ? "not set: open mode" : "set"),
             ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
             ("TUMULTE_ORIGINS", origins.isEmpty ? "none" : origins.joined(separator: ",")),
@@ -134,7 +141,6 @@ public struct NodeConfiguration: Sendable {
     /// day when it counts.
     private static func checkClusterVariables(_ reader: EnvironmentReader) throws(ConfigurationError) {
         _ = try reader.integer("TUMULTE_WEIGHT", in: 1...1000, example: "1")
-        _ = try reader.integer("DB_POOL_MAX", in: 1...100, example: "4")
         _ = try reader.secret("TUMULTE_CLUSTER_SECRET", bytes: 32)
         _ = try reader.parsed(
             "TUMULTE_CLUSTER", "must be a numeric address and a port", example: "0.0.0.0:7400"
@@ -144,20 +150,23 @@ public struct NodeConfiguration: Sendable {
         }
     }
 
-    /// This build serves on its own; a store that it would ignore is refused rather than ignored.
-    private static func refuseStores(_ reader: EnvironmentReader) throws(ConfigurationError) {
-        if reader.isSet("REDIS_URL"), !reader.isSet("DATABASE_URL") {
-            throw ConfigurationError(
-                variable: "REDIS_URL", fault: "needs DATABASE_URL beside it; unset it to run standalone",
-                example: "(unset), with TUMULTE_DATA=./data")
+    private mutating func readStores(_ reader: EnvironmentReader) throws(ConfigurationError) {
+        databaseConnections = try reader.integer("DB_POOL_MAX", in: 1...100, example: "4") ?? databaseConnections
+        let example = "postgres://tumulte:secret@db.example.org:5432/tumulte"
+        if let url = try reader.secret("DATABASE_URL", bytes: 1, example: example) {
+            do {
+                database = try PostgresConfiguration(String(decoding: url, as: UTF8.self))
+            } catch {
+                throw ConfigurationError(variable: "DATABASE_URL", fault: error.message, example: example)
+            }
         }
-        if reader.isSet("DATABASE_URL") {
-            throw ConfigurationError(
-                variable: "DATABASE_URL",
-                fault:
-                    "is not supported by version \(Version.current), which serves standalone on SQLite: unset it and "
-                    + "choose a folder", example: "(unset), TUMULTE_DATA=./data")
-        }
+        guard reader.isSet("REDIS_URL") else { return }
+        throw ConfigurationError(
+            variable: "REDIS_URL",
+            fault: database == nil
+                ? "needs DATABASE_URL beside it; unset it to run standalone"
+                : "is not supported by version \(Version.current), which serves on PostgreSQL as one node: unset it",
+            example: "(unset)")
     }
 }
 
@@ -185,8 +194,10 @@ struct EnvironmentReader {
     }
 
     /// A secret from the variable or from the file that `NAME_FILE` names; a line break at its end is not part of it.
-    func secret(_ name: String, bytes minimum: Int) throws(ConfigurationError) -> [UInt8]? {
-        let example = "$(head -c \(minimum) /dev/urandom | base64)"
+    func secret(
+        _ name: String, bytes minimum: Int, example: String? = nil
+    ) throws(ConfigurationError) -> [UInt8]? {
+        let example = example ?? "$(head -c \(minimum) /dev/urandom | base64)"
         var value: [UInt8]?
         if let text = environment[name], !text.isEmpty { value = Array(text.utf8) }
         if let path = environment[name + "_FILE"], !path.isEmpty {

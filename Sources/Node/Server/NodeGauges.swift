@@ -2,13 +2,16 @@
 
 import Journal
 import Platform
+import Postgres
 import Protocol
 
 enum NodeGauges {
     static func register(
-        in registry: MetricsRegistry, journal: any Journal, shards: [Inbox<ShardMessage>],
+        in registry: MetricsRegistry, store: NodeStore, shards: [Inbox<ShardMessage>],
         edges: [Inbox<EdgeMessage>]
     ) {
+        let journal = store.journal
+        if store.connections != nil { registerConnections(in: registry, store: store) }
         registry.computed("tumulte_queue_commands", "Messages that wait for the shards.") {
             Double(shards.reduce(0) { $0 + $1.count })
         }
@@ -56,12 +59,12 @@ enum NodeGauges {
     }
 
     /// Facts for `/health/details`: JSON values by name.
-    static func details(journal: any Journal, metrics: NodeMetrics) -> [(String, String)] {
-        let statistics = journal.statistics
+    static func details(store: NodeStore, metrics: NodeMetrics) -> [(String, String)] {
+        let statistics = store.journal.statistics
         var error: [UInt8] = []
         JSONWriter.string(statistics.lastError?.description, to: &error)
         let mean = statistics.flushes == 0 ? 0 : statistics.latencyNanoseconds / statistics.flushes / 1000
-        return [
+        return connectionDetails(store) + [
             ("connections", String(metrics.connections.value)),
             ("subscriptions", String(metrics.subscriptions.value)),
             ("campaigns", String(metrics.campaigns.value)),
@@ -70,6 +73,40 @@ enum NodeGauges {
             ("journalFlushMeanMicroseconds", String(mean)),
             ("journalQueuedRows", String(statistics.queuedRows)),
             ("journalLastError", String(decoding: error, as: UTF8.self)),
+        ]
+    }
+
+    // MARK: - Connections to the database
+
+    private static func registerConnections(in registry: MetricsRegistry, store: NodeStore) {
+        let gauges: [(String, String, @Sendable (PostgresStatistics) -> Double)] = [
+            ("tumulte_database_connections", "Connections to the database that are ready.", { Double($0.connected) }),
+            ("tumulte_database_in_flight", "Statements that are being run.", { Double($0.inFlight) }),
+            ("tumulte_database_waiting", "Statements and callers that wait.", { Double($0.queued + $0.waiters) }),
+        ]
+        let counters: [(String, String, @Sendable (PostgresStatistics) -> Double)] = [
+            ("tumulte_database_connects_total", "Connections made.", { Double($0.connects) }),
+            ("tumulte_database_connect_failures_total", "Attempts that made none.", { Double($0.failedConnects) }),
+            ("tumulte_database_losses_total", "Connections that broke.", { Double($0.losses) }),
+            ("tumulte_database_queries_total", "Statements that were answered.", { Double($0.queries) }),
+            ("tumulte_database_unknown_total", "Statements whose outcome was unknown.", { Double($0.unknownOutcomes) }),
+        ]
+        for (kind, entries) in [("gauge", gauges), ("counter", counters)] {
+            for (name, help, value) in entries {
+                registry.computed(name, help, type: kind) { store.connections.map(value) ?? 0 }
+            }
+        }
+    }
+
+    private static func connectionDetails(_ store: NodeStore) -> [(String, String)] {
+        guard let statistics = store.connections else { return [] }
+        var error: [UInt8] = []
+        JSONWriter.string(statistics.lastError?.description, to: &error)
+        return [
+            ("databaseConnections", String(statistics.connected)),
+            ("databaseInFlight", String(statistics.inFlight)),
+            ("databaseWaiting", String(statistics.queued + statistics.waiters)),
+            ("databaseLastError", String(decoding: error, as: UTF8.self)),
         ]
     }
 }

@@ -17,9 +17,8 @@ public actor NodeServer {
 
     private let configuration: NodeConfiguration
     private let group: LoopGroup
+    private let store: NodeStore
     private let journal: any Journal
-    /// Held as long as the node exists.
-    private let lock: DataLock
     private let shards: [Shard]
     private let edges: [Edge]
     private let shardInboxes: [Inbox<ShardMessage>]
@@ -38,18 +37,21 @@ public actor NodeServer {
     private static let drainSliceNanoseconds: UInt64 = 1_000_000_000
 
     /// Opens the stores and starts the loops; nothing is served before `start()`.
+    ///
+    /// - Parameter onLeaseLost: called when others may own what this node owned: it must end.
     /// - Throws: `JournalError` where the data folder cannot be used.
     public init(
         _ configuration: NodeConfiguration, clock: any Clock = SystemClock(), random: any RandomSource = SystemRandom(),
-        directory: any Directory = SoleOwnerDirectory(), log: Log
+        directory: any Directory = SoleOwnerDirectory(), log: Log,
+        onLeaseLost: @escaping @Sendable () -> Void = {}
     ) throws(JournalError) {
         self.configuration = configuration
         self.clock = clock
         self.log = log
         address = configuration.http
-        lock = try DataLock(folder: configuration.dataFolder)
-        let journal = try SQLiteJournal(
-            folder: configuration.dataFolder, now: { clock.now() }, nanoseconds: { clock.monotonic().nanoseconds })
+        let store = try NodeStore(configuration, clock: clock, random: random, log: log, onLeaseLost: onLeaseLost)
+        let journal = store.journal
+        self.store = store
         self.journal = journal
         self.directory = directory
         let group = LoopGroup(count: configuration.loopCount, name: "loop")
@@ -60,9 +62,9 @@ public actor NodeServer {
         let shardInboxes = group.loops.map { _ in Inbox<ShardMessage>(limit: Self.inboxLimit) }
         let edgeInboxes = group.loops.map { _ in Inbox<EdgeMessage>(limit: Self.inboxLimit) }
         self.shardInboxes = shardInboxes
-        NodeGauges.register(in: registry, journal: journal, shards: shardInboxes, edges: edgeInboxes)
+        NodeGauges.register(in: registry, store: store, shards: shardInboxes, edges: edgeInboxes)
         let health = NodeHealth(nodeName: configuration.nodeName, startedAt: clock.monotonic().nanoseconds) {
-            NodeGauges.details(journal: journal, metrics: metrics)
+            NodeGauges.details(store: store, metrics: metrics)
         }
         self.health = health
         let transport = LoopTransport(shards: shardInboxes, edges: edgeInboxes)
@@ -96,6 +98,7 @@ public actor NodeServer {
         for shard in shards { await shard.start() }
         for edge in edges { await edge.start() }
         try await listen()
+        try await store.open()
         let slots = directory.home
         for (index, shard) in shards.enumerated() {
             await shard.expect(slots.filter { Int($0.index) % shards.count == index })

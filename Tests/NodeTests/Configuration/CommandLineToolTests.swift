@@ -39,7 +39,7 @@ struct CommandLineToolTests {
         for fault in [
             ["TUMULTE_HTTP": "nowhere"], ["TUMULTE_LOOPS": "0"], ["TUMULTE_ORIGINS": "https://*.example"],
             ["TUMULTE_ADMIN_TOKEN": "two words of a token"], ["TUMULTE_TOKEN_SECRET": " " + Self.secret],
-            ["DATABASE_URL": "postgres://somewhere"],
+            ["DATABASE_URL": "mysql://somewhere"],
         ] {
             #expect(await run(arguments, fault) == 78, "\(fault)")
         }

@@ -1,4 +1,5 @@
 import Platform
+import Postgres
 import Protocol
 import Testing
 
@@ -48,6 +49,17 @@ struct NodeConfigurationTests {
         #expect(configuration.origins == ["https://a.example", "http://b.example:81"])
     }
 
+    @Test func `a database takes the place of the folder, and its password is never shown`() throws {
+        let configuration = try load([
+            "DATABASE_URL": "postgres://game:hidden@db.example:5433/votes", "DB_POOL_MAX": "7",
+        ])
+        #expect(configuration.database?.description == "postgres://game@db.example:5433/votes")
+        #expect(configuration.databaseConnections == 7)
+        #expect(!configuration.summary.contains { $0.1.contains("hidden") })
+        let fromFile = try load(["DATABASE_URL_FILE": "/url"], files: ["/url": "postgres://db/votes\n"])
+        #expect(fromFile.database != nil && fromFile.databaseConnections == 4)
+    }
+
     @Test(arguments: [
         (["TUMULTE_HTTP": "8080"], "TUMULTE_HTTP"), (["TUMULTE_HTTP": "host:80"], "TUMULTE_HTTP"),
         (["TUMULTE_HTTP": "127.0.0.1:70000"], "TUMULTE_HTTP"), (["TUMULTE_LOOPS": "0"], "TUMULTE_LOOPS"),
@@ -62,7 +74,9 @@ struct NodeConfigurationTests {
         (["TUMULTE_ORIGINS": "example.org"], "TUMULTE_ORIGINS"),
         (["TUMULTE_ORIGINS": "https://a.example/path"], "TUMULTE_ORIGINS"),
         (["TUMULTE_ORIGINS": "https://a.example,"], "TUMULTE_ORIGINS"),
-        (["REDIS_URL": "redis://h"], "REDIS_URL"), (["DATABASE_URL": "postgres://h"], "DATABASE_URL"),
+        (["REDIS_URL": "redis://h"], "REDIS_URL"), (["DATABASE_URL": "mysql://h"], "DATABASE_URL"),
+        (["DATABASE_URL": "postgres://h?sslmode=perhaps"], "DATABASE_URL"),
+        (["DATABASE_URL": "postgres://h", "REDIS_URL": "redis://h"], "REDIS_URL"),
         (["TUMULTE_HTTP": "0.0.0.0:80"], "TUMULTE_TOKEN_SECRET"), (["TUMULTE_WEIGHT": "-1"], "TUMULTE_WEIGHT"),
         (["TUMULTE_CLUSTER": "7400"], "TUMULTE_CLUSTER"), (["DB_POOL_MAX": "0"], "DB_POOL_MAX"),
         (["TUMULTE_CLUSTER_SECRET": "short"], "TUMULTE_CLUSTER_SECRET"),

@@ -1,0 +1,65 @@
+// The journal that the configuration asks for: a file in the data folder, or a database that nodes share.
+
+import Journal
+import Platform
+import Postgres
+import Protocol
+
+enum NodeStore: Sendable {
+    /// The lock is held as long as the journal is used.
+    case embedded(SQLiteJournal, DataLock)
+    case database(PostgresJournal)
+
+    var journal: any Journal {
+        switch self {
+        case .embedded(let journal, _): journal
+        case .database(let journal): journal
+        }
+    }
+
+    /// Figures of the connections to the database.
+    var connections: PostgresStatistics? {
+        switch self {
+        case .embedded: nil
+        case .database(let journal): journal.connections
+        }
+    }
+
+    /// - Parameter onLeaseLost: the node was declared dead and must end.
+    init(
+        _ configuration: NodeConfiguration, clock: any Clock, random: any RandomSource, log: Log,
+        onLeaseLost: @escaping @Sendable () -> Void = {}
+    ) throws(JournalError) {
+        if let database = configuration.database {
+            var options = PostgresJournalOptions()
+            options.budget = configuration.databaseConnections
+            options.onLeaseLost = onLeaseLost
+            options.onNotice = { log.warn("database.notice", [("notice", .string($0))]) }
+            let identity = NodeIdentity(incarnation: random.next128(), name: configuration.nodeName)
+            self = .database(
+                PostgresJournal(database, identity: identity, options: options, clock: clock, random: random))
+            return
+        }
+        if let reason = DataFolder.create(configuration.dataFolder) { throw .unusable(reason) }
+        let lock = try DataLock(folder: configuration.dataFolder)
+        let journal = try SQLiteJournal(
+            folder: configuration.dataFolder, now: { clock.now() }, nanoseconds: { clock.monotonic().nanoseconds })
+        self = .embedded(journal, lock)
+    }
+
+    /// Connects where there is something to connect to. Returns once this node may claim slots; of a database it is
+    /// then the only node.
+    func open() async throws(JournalError) {
+        switch self {
+        case .embedded: break
+        case .database(let journal):
+            try await journal.open()
+            do throws(JournalError) {
+                try await journal.becomeSoleNode()
+            } catch {
+                await journal.close()
+                throw error
+            }
+        }
+    }
+}
