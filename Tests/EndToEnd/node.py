@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 
+import database
 import http1
 
 BINARY = os.environ.get("TUMULTE_BINARY") or str(
@@ -80,6 +81,9 @@ class Node:
             "TUMULTE_LOG": "info",
             "TUMULTE_LOG_FORMAT": "json",
         }
+        # With TUMULTE_TEST_STORE=postgres every suite runs on a database of its own.
+        if os.environ.get("TUMULTE_TEST_STORE") == "postgres" and "DATABASE_URL" not in environment:
+            environment["DATABASE_URL"] = database.create(BINARY)
         self.environment.update({name: str(value) for name, value in environment.items()})
 
     @property

@@ -1,0 +1,99 @@
+"""PostgreSQL for the tests: databases on the server of the test run, and servers of a test's own that it may hurt."""
+
+import itertools
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "postgres.sh"
+NUMBERS = itertools.count(1)
+
+
+def sql(url, text):
+    """Runs SQL; returns the first column as text."""
+    out = subprocess.run(
+        ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text], capture_output=True, text=True, timeout=60
+    )
+    assert out.returncode == 0, f"{text}: {out.stderr}"
+    return out.stdout.split("\n")[:-1]
+
+
+def create(binary, server=None, migrate=True):
+    """A new database with the schema in it; its URL."""
+    server = server or os.environ["TUMULTE_TEST_POSTGRES"]
+    name = f"e2e_{uuid.uuid4().hex}"
+    sql(server, f"CREATE DATABASE {name}")
+    url = server[: server.rindex("/") + 1] + name
+    if migrate:
+        done = subprocess.run([binary, "migrate"], env=os.environ | {"DATABASE_URL": url}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return url
+
+
+class Server:
+    """`with Server() as server:` is a PostgreSQL of the test's own, with `url`; it may be stopped, killed and started."""
+
+    def __enter__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tumulte-postgres-"))
+        self.folder.chmod(0o755)
+        self.url = self._script("start").strip()
+        return self
+
+    def __exit__(self, *_):
+        self.resume()
+        subprocess.run([SCRIPT, "kill", self.folder], capture_output=True, timeout=120)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _script(self, command):
+        done = subprocess.run([SCRIPT, command, self.folder], capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self):
+        assert self._script("start").strip() == self.url, "the server came back elsewhere"
+
+    def stop(self):
+        """As an administrator does: sessions are ended, nothing else is lost."""
+        self._script("stop")
+
+    def kill(self):
+        """SIGKILL to the postmaster and every one of its processes, as when the machine dies."""
+        dying = self.processes()
+        for pid in dying:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        # A server does not start beside one that is not quite dead.
+        end = time.monotonic() + 60
+        while any(pathlib.Path(f"/proc/{pid}").exists() for pid in dying):
+            assert time.monotonic() < end, "a killed server is still there"
+            threading.Event().wait(0.01)
+
+    def processes(self):
+        """The postmaster and its children."""
+        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children")
+        try:
+            return [postmaster, *map(int, children.read_text().split())]
+        except OSError:
+            return [postmaster]
+
+    def freeze(self):
+        """The server answers nothing any more, and closes nothing."""
+        for pid in self.processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self):
+        try:
+            for pid in self.processes():
+                os.kill(pid, signal.SIGCONT)
+        except (OSError, ValueError):
+            pass

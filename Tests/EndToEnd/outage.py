@@ -1,0 +1,213 @@
+"""A node on PostgreSQL while that has its troubles: nothing acknowledged is lost, nothing counts twice, every request is
+answered, the node goes on, and service is back by itself.
+"""
+
+import asyncio
+import signal
+import time
+
+import client
+import database
+import election
+import http1
+import suite
+from node import BINARY, Node, until
+from suite import test, within
+
+
+async def passed(seconds):
+    """Waits until a time has passed: how long a trouble lasts is part of it."""
+    end = time.monotonic() + seconds
+    await until(lambda: time.monotonic() >= end, seconds + 60, "the time to pass")
+
+
+async def endure(trouble, rounds=1, **options):
+    """An election on a server of its own, with trouble in the middle of it."""
+    with database.Server() as server:
+        url = database.create(BINARY, server.url)
+        async with Node(DATABASE_URL=url, **options) as node:
+            run, elections, tasks = await election.hold(node)
+            ended = asyncio.gather(*tasks)
+            try:
+                for _ in range(rounds):
+                    await run.reach(run.acks + 500, ended)
+                    await trouble(server, url, run, ended)
+                    # Votes are accepted again, without anybody's help.
+                    await run.reach(run.acks + 500, ended)
+                    # While nobody votes, the tallies must be what the voters know.
+                    run.shut()
+                    await run.everyone_outside(len(tasks), ended)
+                    faults = run.faults + await election.check(node, elections)
+                    assert not faults, faults[:10]
+                    await run.unlock()
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                raise
+            await election.close(run, elections, tasks, ended)
+            assert run.silent == 0, f"{run.silent} requests got no answer"
+            assert node.process.poll() is None, "the node ended"
+            print(f"figure: {trouble.__name__.replace('_', ' ')}: {run.acks} votes acknowledged, {run.unknowns} unknown"
+                  " and sent again, all in the tally exactly once")  # fmt: skip
+
+
+@test
+@within(300)
+async def the_server_is_restarted():
+    async def restarts(server, url, run, ended):
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.start)
+
+    await endure(restarts, rounds=3)
+
+
+@test
+@within(300)
+async def the_server_dies():
+    async def deaths(server, url, run, ended):
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+    await endure(deaths, rounds=3)
+
+
+@test
+@within(300)
+async def single_connections_are_killed():
+    async def kills(server, url, run, ended):
+        for _ in range(20):
+            await run.reach(run.acks + 50, ended)
+            await asyncio.to_thread(
+                database.sql, server.url,
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tumulte' "
+                "ORDER BY random() LIMIT 1",
+            )  # fmt: skip
+
+    await endure(kills)
+
+
+@test
+@within(300)
+async def the_server_is_away_for_ten_seconds():
+    async def absence(server, url, run, ended):
+        await asyncio.to_thread(server.stop)
+        await passed(10)
+        # Reads and subscriptions go on meanwhile, and the node stays ready: balancers must not empty it.
+        poll = run.elections[0].poll
+        assert (await client.read_poll(run.node, poll))["status"] == "RUNNING"
+        assert (await http1.request(run.node, "GET", "/health/ready")).status == 200
+        refused = await client.vote(run.node, poll, option=0, voter="somebody-else")
+        assert refused.status in (503, 504), refused.body
+        await asyncio.to_thread(server.start)
+
+    await endure(absence)
+
+
+@test
+@within(300)
+async def the_server_is_frozen_for_ten_seconds():
+    async def stall(server, url, run, ended):
+        server.freeze()
+        await passed(10)
+        server.resume()
+
+    await endure(stall)
+
+
+@test
+@within(300)
+async def commits_are_stalled_for_ten_seconds():
+    async def lock(server, url, run, ended):
+        # Everything else of the server goes on, leases among it: only rows of the journal wait.
+        await asyncio.to_thread(
+            database.sql, url, "BEGIN; LOCK TABLE journal IN SHARE MODE; SELECT pg_sleep(10); COMMIT"
+        )
+
+    await endure(lock)
+
+
+@test
+@within(300)
+async def the_server_takes_no_writes():
+    async def standstill(server, url, run, ended):
+        for state in ("on", "off"):
+            for text in (f"ALTER SYSTEM SET default_transaction_read_only = {state}", "SELECT pg_reload_conf()"):
+                await asyncio.to_thread(
+                    database.sql, server.url + "?options=-cdefault_transaction_read_only%3Doff", text
+                )
+            if state == "on":
+                poll = run.elections[0].poll
+
+                async def refused():
+                    return (await client.vote(run.node, poll, option=0, voter="nobody")).status == 503
+
+                await until(refused, what="votes to be refused")
+
+    await endure(standstill)
+
+
+@test
+@within(300)
+async def a_node_that_slept_while_another_took_over_leaves_and_does_no_harm():
+    with database.Server() as server:
+        url = database.create(BINARY, server.url)
+        async with Node(DATABASE_URL=url, TUMULTE_NODE_NAME="first") as first:
+            poll = await client.poll(first, await client.campaign(first), type="UNIQUE", durationSeconds=1800)
+            for number in range(20):
+                assert (await client.vote(first, poll, option=number % 3, voter=f"v{number}")).status == 200
+            first.signal(signal.SIGSTOP)
+            async with Node(DATABASE_URL=url, TUMULTE_NODE_NAME="second") as second:
+                found = await client.read_poll(second, poll)
+                assert found["totalVotes"] == 20, found
+                # What the sleeper is asked to do when it wakes comes to nothing.
+                late = asyncio.create_task(client.vote(first, poll, option=0, voter="late"))
+                first.signal(signal.SIGCONT)
+                assert await first.ended() == 75, first.log_tail()
+                try:
+                    assert (await late).status in (503, 504)
+                except (OSError, EOFError, asyncio.IncompleteReadError):
+                    pass
+                assert (await client.vote(second, poll, option=1, voter="new")).data["status"] == "counted"
+                assert (await client.read_poll(second, poll))["totalVotes"] == 21
+                epochs = database.sql(url, "SELECT count(DISTINCT epoch) FROM journal")
+                assert epochs == ["2"], epochs
+
+
+@test
+@within(300)
+async def a_second_node_is_refused_while_the_first_one_serves():
+    with database.Server() as server:
+        url = database.create(BINARY, server.url)
+        async with Node(DATABASE_URL=url, TUMULTE_NODE_NAME="first") as first:
+            second = Node(DATABASE_URL=url, TUMULTE_NODE_NAME="second")
+            second.spawn()
+            assert await second.ended() == 1
+            assert "in use by node first" in second.log_tail(), second.log_tail()
+            first.signal(signal.SIGTERM)
+            assert await first.ended() == 0
+            # A node that left in good order is followed at once.
+            await second.start()
+            second.kill()
+
+
+@test
+@within(300)
+async def a_schema_that_is_not_this_programs_is_refused_with_what_to_do():
+    with database.Server() as server:
+        url = database.create(BINARY, server.url, migrate=False)
+        node = Node(DATABASE_URL=url)
+        node.spawn()
+        assert await node.ended() == 1
+        assert "tumulte migrate" in node.log_tail(), node.log_tail()
+        newer = database.create(BINARY, server.url)
+        database.sql(newer, "UPDATE schema_version SET version = 99")
+        node = Node(DATABASE_URL=newer)
+        node.spawn()
+        assert await node.ended() == 1
+        assert "schema 99" in node.log_tail(), node.log_tail()
+
+
+if __name__ == "__main__":
+    arguments = suite.parser("outage").parse_args()
+    suite.run(arguments.only, parallel=2)
