@@ -86,6 +86,15 @@ class Server:
         except OSError:
             return [postmaster]
 
+    def keep_copy(self):
+        """A copy of the data folder of a stopped server."""
+        subprocess.run(["cp", "-a", self.folder / "data", self.folder / "copy"], check=True, timeout=120)
+
+    def put_copy_back(self):
+        """The data folder as it was when the copy was made: what came since is lost."""
+        shutil.rmtree(self.folder / "data")
+        (self.folder / "copy").rename(self.folder / "data")
+
     def freeze(self):
         """The server answers nothing any more, and closes nothing."""
         for pid in self.processes():

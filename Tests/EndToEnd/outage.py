@@ -155,6 +155,49 @@ async def the_server_takes_no_writes():
 
 @test
 @within(300)
+async def a_server_put_back_to_an_older_state_is_named_and_gone_on_from():
+    with database.Server() as server:
+        url = database.create(BINARY, server.url)
+        async with Node(DATABASE_URL=url) as node, client.websocket(node) as socket:
+            campaign = await client.campaign(node)
+            poll = await client.poll(node, campaign, type="UNIQUE", durationSeconds=1800)
+            for number in range(5):
+                assert (await client.vote(node, poll, option=0, voter=f"early-{number}")).status == 200
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.keep_copy)
+            await asyncio.to_thread(server.start)
+            await socket.subscribe(campaign["id"])
+
+            async def counted(voter):
+                return (await client.vote(node, poll, option=1, voter=voter)).status == 200
+
+            await until(lambda: counted("late-0"), what="votes to be accepted again")
+            for number in range(1, 7):
+                assert (await client.vote(node, poll, option=1, voter=f"late-{number}")).status == 200
+            before = client.position((await client.vote(node, poll, option=1, voter="late-0")).data)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.put_copy_back)
+            await asyncio.to_thread(server.start)
+            # The node says what is gone, and its followers get the state that is left, unasked.
+            state = await socket.take(lambda m: m["op"] == "subscribed" and "id" not in m, 120, "an unasked state")
+            assert state["recovered"] is False and state["epoch"] > before[0], (state, before)
+            assert state["poll"]["totalVotes"] == 5, state["poll"]
+            lost = [line for line in node.log_tail(200).splitlines() if "journal.rows_lost" in line]
+            assert len(lost) == 1 and '"votes":7' in lost[0], node.log_tail(200)
+            # It goes on: those who were forgotten may vote again, once.
+            assert (await client.vote(node, poll, option=2, voter="late-0")).data["status"] == "counted"
+            assert (await client.vote(node, poll, option=2, voter="early-0")).data["status"] == "moved"
+            update = await socket.event("poll:update", where=lambda data: data["votes"] == [4, 0, 2])
+            assert client.position(update) > client.position(state)
+            async with client.websocket(node) as late:
+                back = await late.subscribe(campaign["id"], after={"epoch": before[0], "seq": before[1]})
+                assert back["recovered"] is False and back["poll"]["votes"] == [4, 0, 2], back
+            verdict = await client.verify(node, campaign["id"])
+            assert verdict["ok"], verdict
+
+
+@test
+@within(300)
 async def a_node_that_slept_while_another_took_over_leaves_and_does_no_harm():
     with database.Server() as server:
         url = database.create(BINARY, server.url)

@@ -78,6 +78,8 @@ final class Stage: Sendable {
     let journal = ScriptedJournal()
     let toShard = Inbox<ShardMessage>(limit: 10_000)
     let toEdge = Inbox<EdgeMessage>(limit: 10_000)
+    /// Slots that the shard gave up.
+    let fenced = Inbox<Slot>(limit: 10)
     let shard: Shard
     let campaign: CampaignID
     let slot: Slot
@@ -89,7 +91,7 @@ final class Stage: Sendable {
         let context = ShardContext(
             clock: clock, random: random, journal: journal,
             transport: LoopTransport(shards: [toShard], edges: [toEdge]),
-            metrics: metrics, health: health, log: .silent)
+            metrics: metrics, health: health, log: .silent, onFenced: { [fenced] slot in fenced.post(slot) })
         shard = Shard(index: 0, loop: group.loops[0], inbox: toShard, context: context)
         campaign = CampaignID(UUIDv7(at: clock.now(), random: 99))
         slot = Slot(of: campaign)

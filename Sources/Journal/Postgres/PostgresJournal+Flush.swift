@@ -222,6 +222,7 @@ extension PostgresJournalCore {
             guard var held = slots[row.slot], held.epoch == row.epoch else { continue }
             switch outcome {
             case .committed:
+                if row.lsn > held.tail { held.recent.append(row.count) }
                 held.tail = max(held.tail, row.lsn)
                 slots[row.slot] = held
             case .fenced:

@@ -37,6 +37,9 @@ public struct PostgresJournalOptions: Sendable {
     public var budget = 4
     /// Called once, when the node was declared dead: it must end, others may own its slots.
     public var onLeaseLost: @Sendable () -> Void = {}
+    /// Told of a slot whose newest committed rows the server does not have any more: it is no longer held, and must be
+    /// claimed and recovered anew.
+    public var onSlotLost: @Sendable (SlotLoss) -> Void = { _ in }
     /// Told of what the operator should see.
     public var onNotice: @Sendable (String) -> Void = { _ in }
 

@@ -21,6 +21,7 @@ actor PostgresJournalCore {
         let epoch: UInt64
         /// The newest lsn that is known to be committed.
         var tail: UInt64
+        var recent = RecentVotes()
     }
 
     nonisolated let identity: NodeIdentity
@@ -39,6 +40,7 @@ actor PostgresJournalCore {
     var maintaining: Task<Void, Never>?
     var isClosing = false
     private let inbox: Inbox<Work>
+    private let connected: ConnectionHook
     private var pump: Task<Void, Never>?
     private var renewing: Task<Void, Never>?
     private let alarm: LoopAlarm
@@ -59,6 +61,11 @@ actor PostgresJournalCore {
         pooling.readTimeoutMilliseconds = 10_000
         let notify = options.onNotice
         pooling.session.onNotice = { notify("\($0.severity) \($0.sqlState): \($0.message)") }
+        let connected = ConnectionHook()
+        self.connected = connected
+        pooling.onConnected = { member, connection async throws(PostgresError) in
+            try await connected.core.withLock { $0 }?.compareTails(member, connection)
+        }
         pool = PostgresPool(configuration, options: pooling, on: loop, random: random)
         lanes = (0..<pool.plan.flushers.count).map { FlushLane(index: $0) }
     }
@@ -71,6 +78,7 @@ actor PostgresJournalCore {
     // MARK: - Life
 
     func open() async throws(JournalError) {
+        connected.core.withLock { $0 = self }
         await pool.start()
         let limit = deadline(10_000_000_000)
         do throws(PostgresError) {
@@ -86,6 +94,7 @@ actor PostgresJournalCore {
             lease.renewed(sentAt: sentAt, now: clock.monotonic().nanoseconds)
         } catch {
             await pool.close()
+            connected.core.withLock { $0 = nil }
             alarm.close()
             throw JournalError(error)
         }
@@ -126,6 +135,7 @@ actor PostgresJournalCore {
         tellWithheld()
         alarm.close()
         await pool.close()
+        connected.core.withLock { $0 = nil }
     }
 
     func refuse(_ works: [Work], _ error: JournalError) {

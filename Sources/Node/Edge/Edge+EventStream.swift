@@ -35,10 +35,13 @@ extension Edge {
                 policy: ResponseHeaders.apiPolicy, headers: [("X-Accel-Buffering", "no")], closes: true, date: date,
                 to: &output)
         }
-        guard !joined.subscribed.recovered else { return }
+        if !joined.subscribed.recovered { appendSnapshot(connection, joined.subscribed) }
+    }
+
+    func appendSnapshot(_ connection: Connection, _ subscribed: Subscribed) {
         var data: [UInt8] = []
-        JSONViews.snapshotData(joined.subscribed, to: &data)
-        let position = joined.subscribed.position
+        JSONViews.snapshotData(subscribed, to: &data)
+        let position = subscribed.position
         append(connection) { output in
             ServerSentEvents.append(
                 event: "snapshot", position: (position.epoch, position.seq), data: data, into: &output)

@@ -67,11 +67,10 @@ extension Edge {
     }
 
     /// The last subscriber is gone: the owner need not send here any more.
-    private func retireIfUnused(_ topic: Topic) {
+    func retireIfUnused(_ topic: Topic) {
         guard topic.isUnused, topics[topic.campaign] === topic else { return }
         topics[topic.campaign] = nil
-        let ticket = ReplyTicket(edge: index, connection: .max, generation: 0, request: nil)
-        enqueue(Command(campaign: topic.campaign, ticket: ticket, receivedAt: receivedAt, body: .leave))
+        enqueue(Command(campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: receivedAt, body: .leave))
     }
 
     // MARK: - Answers
@@ -80,6 +79,7 @@ extension Edge {
         let campaign = joined.subscribed.campaign
         guard let topic = topics[campaign] else { return }
         topic.pendingJoins -= 1
+        if ticket.isOfEdge { return resynced(topic, joined) }
         guard let connection = connection(ticket) else { return retireIfUnused(topic) }
         connection.outstanding -= 1
         guard let index = awaited(connection, topic, ticket) else {
@@ -110,6 +110,7 @@ extension Edge {
     func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
         if let topic = topics[campaign] {
             topic.pendingJoins -= 1
+            if ticket.isOfEdge { return resyncFailed(topic) }
             if let connection = connection(ticket),
                 let index = awaited(connection, topic, ticket)
             {
@@ -143,7 +144,7 @@ extension Edge {
         for topic in touched { flush(topic) }
     }
 
-    private func flush(_ topic: Topic) {
+    func flush(_ topic: Topic) {
         guard !topic.turnEvents.isEmpty else { return }
         let events = topic.turnEvents
         topic.turnEvents.removeAll(keepingCapacity: true)

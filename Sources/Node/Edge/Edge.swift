@@ -102,6 +102,7 @@ actor Edge {
     private func deliver(_ message: EdgeMessage) {
         switch message {
         case .event(let event): eventArrived(event)
+        case .resync(let slot): resync(slot)
         case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)

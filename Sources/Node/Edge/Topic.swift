@@ -18,6 +18,8 @@ final class Topic {
         members = Array(repeating: [], count: WireVariant.allCases.count)
     }
 
+    /// Every subscriber, as of now.
+    var allMembers: [Connection] { members.flatMap { $0 } }
     var memberCount: Int { members.reduce(0) { $0 + $1.count } }
     var isUnused: Bool { pendingJoins == 0 && members.allSatisfy(\.isEmpty) }
 

@@ -16,6 +16,13 @@ struct ReplyTicket: Sendable {
     let generation: UInt32
     /// The client's mark on the message.
     let request: RequestID?
+
+    /// For what an edge asks on its own behalf.
+    static func ofEdge(_ edge: UInt16) -> ReplyTicket {
+        ReplyTicket(edge: edge, connection: .max, generation: 0, request: nil)
+    }
+
+    var isOfEdge: Bool { connection == .max }
 }
 
 /// An Idempotency-Key as the owner compares it: hashed with its principal and route, and the hash of the body.

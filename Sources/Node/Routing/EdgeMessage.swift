@@ -29,4 +29,6 @@ enum EdgeMessage: Sendable {
     indirect case joined(ReplyTicket, Joined)
     indirect case joinFailed(ReplyTicket, CampaignID, ClientError)
     case event(SharedEvent)
+    /// The campaigns of this slot are served under a new epoch, and their owner knows of no follower.
+    case resync(Slot)
 }

@@ -27,7 +27,11 @@ public actor NodeServer {
     private let clock: any Clock
     private let directory: any Directory
     private var listener: TCPListener?
+    private var isStopping = false
     private var opening: Task<Void, Never>?
+    /// Slots that were given up and may be claimed anew.
+    private let fencedSlots = Inbox<Slot>(limit: Slot.count)
+    private var reopening: Task<Void, Never>?
     private var maintenance: LoopTimer?
 
     /// Entries that one inbox holds at most.
@@ -49,7 +53,12 @@ public actor NodeServer {
         self.clock = clock
         self.log = log
         address = configuration.http
-        let store = try NodeStore(configuration, clock: clock, random: random, log: log, onLeaseLost: onLeaseLost)
+        let loops = configuration.loopCount
+        let shardInboxes = (0..<loops).map { _ in Inbox<ShardMessage>(limit: Self.inboxLimit) }
+        self.shardInboxes = shardInboxes
+        let store = try NodeStore(
+            configuration, clock: clock, random: random, log: log, onLeaseLost: onLeaseLost,
+            onSlotLost: { shardInboxes[Int($0.index) % loops].postUnbounded(.slotLost($0)) })
         let journal = store.journal
         self.store = store
         self.journal = journal
@@ -59,9 +68,7 @@ public actor NodeServer {
 
         let registry = MetricsRegistry()
         let metrics = NodeMetrics(registry: registry)
-        let shardInboxes = group.loops.map { _ in Inbox<ShardMessage>(limit: Self.inboxLimit) }
         let edgeInboxes = group.loops.map { _ in Inbox<EdgeMessage>(limit: Self.inboxLimit) }
-        self.shardInboxes = shardInboxes
         NodeGauges.register(in: registry, store: store, shards: shardInboxes, edges: edgeInboxes)
         let health = NodeHealth(nodeName: configuration.nodeName, startedAt: clock.monotonic().nanoseconds) {
             NodeGauges.details(store: store, metrics: metrics)
@@ -71,7 +78,8 @@ public actor NodeServer {
         let shardContext = ShardContext(
             clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health,
             log: log,
-            idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000)
+            idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000,
+            onFenced: { [fencedSlots] in fencedSlots.postUnbounded($0) })
         shards = group.loops.indices.map {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
@@ -110,7 +118,32 @@ public actor NodeServer {
         await opener.open(plan.urgent)
         health.enter(.ready)
         opening = Task { await opener.open(plan.rest) }
+        reopening = Task { await self.reopenFenced(opener) }
         await startMaintenance()
+    }
+
+    /// A slot that the journal fenced although nobody else has it, as after a database was put back to an older state,
+    /// is claimed under a new epoch and recovered from what is there.
+    private func reopenFenced(_ opener: SlotOpener) async {
+        while let batch = await fencedSlots.next(recycling: []) {
+            var left = batch
+            while !left.isEmpty, !isStopping {
+                do {
+                    let claims = try await journal.claim(left)
+                    left = []
+                    for claim in claims {
+                        await shards[Int(claim.slot.index) % shards.count].reopen(claim.slot)
+                        log.warn(
+                            "slot.reopened",
+                            [("slot", .integer(Int(claim.slot.index))), ("epoch", .integer(Int(claim.epoch)))])
+                    }
+                    await opener.open(claims.map { SlotOpener.Item(claim: $0, isEmpty: false) })
+                } catch {
+                    log.warn("slot.not_reopened", [("reason", .string("\(error)"))])
+                    await pause(500_000_000)
+                }
+            }
+        }
     }
 
     private func listen() async throws {
@@ -168,9 +201,12 @@ public actor NodeServer {
     /// - Parameter isHurried: closes at once.
     public func stop(isHurried: Bool = false) async {
         health.enter(.draining)
+        isStopping = true
+        fencedSlots.finish()
         log.info("node.draining")
         if !isHurried { await drainClients() }
         await opening?.value
+        await reopening?.value
         let loop = group.loops[0]
         let closing = (listener, maintenance)
         _ = try? await onLoop(loop) { () throws(SystemError) in

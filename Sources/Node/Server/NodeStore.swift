@@ -25,15 +25,32 @@ enum NodeStore: Sendable {
         }
     }
 
-    /// - Parameter onLeaseLost: the node was declared dead and must end.
+    /// - Parameters:
+    ///   - onLeaseLost: the node was declared dead and must end.
+    ///   - onSlotLost: the database lost rows of a slot, which must be opened anew.
     init(
         _ configuration: NodeConfiguration, clock: any Clock, random: any RandomSource, log: Log,
-        onLeaseLost: @escaping @Sendable () -> Void = {}
+        onLeaseLost: @escaping @Sendable () -> Void = {}, onSlotLost: @escaping @Sendable (Slot) -> Void = { _ in }
     ) throws(JournalError) {
         if let database = configuration.database {
             var options = PostgresJournalOptions()
             options.budget = configuration.databaseConnections
             options.onLeaseLost = onLeaseLost
+            options.onSlotLost = { loss in
+                log.error(
+                    "journal.rows_lost",
+                    [
+                        ("slot", .integer(Int(loss.slot.index))), ("first_lsn", .integer(Int(loss.lsns.lowerBound))),
+                        ("last_lsn", .integer(Int(loss.lsns.upperBound))), ("votes", .integer(Int(loss.votes))),
+                        (
+                            "reason",
+                            .string(
+                                "the database has an older state than was acknowledged"
+                                    + (loss.isAtLeast ? "; more votes than these are gone" : ""))
+                        ),
+                    ])
+                onSlotLost(loss.slot)
+            }
             options.onNotice = { log.warn("database.notice", [("notice", .string($0))]) }
             let identity = NodeIdentity(incarnation: random.next128(), name: configuration.nodeName)
             self = .database(

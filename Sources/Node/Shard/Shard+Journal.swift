@@ -103,7 +103,7 @@ extension Shard {
     }
 
     /// Another owner committed under a higher epoch: nothing of this slot may be shown any more.
-    private func fenced(_ slot: OpenSlot) async {
+    func fenced(_ slot: OpenSlot) async {
         let index = slot.ledger.slot
         context.log.error("slot.fenced", [("slot", .integer(Int(index.index)))])
         let error = ClientError(.unavailable, "the slot has moved", retryAfterMilliseconds: 1000)
@@ -120,5 +120,7 @@ extension Shard {
         // Nothing is known of the journal any more but that it answered.
         isJournalFailing = false
         slots[index] = .refused("another process has taken this slot over")
+        fencedSlots.insert(index)
+        context.onFenced(index)
     }
 }

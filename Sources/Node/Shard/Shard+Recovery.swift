@@ -22,6 +22,12 @@ extension Shard {
         for slot in expected where slots[slot] == nil { slots[slot] = .opening(waiting: []) }
     }
 
+    /// A slot that was given up is opened here again.
+    func reopen(_ slot: Slot) {
+        guard case .refused? = slots[slot] else { return }
+        slots[slot] = .opening(waiting: [])
+    }
+
     func opened(_ slot: Slot, _ result: Result<OpenedSlot, SlotRefusal>) async {
         var waiting: [ShardMessage] = []
         if case .opening(let queued)? = slots[slot] { waiting = queued }
@@ -30,7 +36,11 @@ extension Shard {
             slots[slot] = .refused(refusal.reason)
             context.log.error(
                 "slot.refused", [("slot", .integer(Int(slot.index))), ("reason", .string(refusal.reason))])
-        case .success(let content): await open(slot, content)
+        case .success(let content):
+            await open(slot, content)
+            if fencedSlots.remove(slot) != nil {
+                for edge in 0..<context.transport.edgeCount { post(.resync(slot), to: UInt16(edge)) }
+            }
         }
         // What waited goes first, in the order in which it came.
         for message in waiting { await take(message) }

@@ -43,6 +43,8 @@ actor Shard {
     var outgoing: [[EdgeMessage]]
     var verifications: [UInt64: Task<Void, Never>] = [:]
     var nextVerification: UInt64 = 0
+    /// Slots that were fenced and may be opened again: their followers have to be told then.
+    var fencedSlots: Set<Slot> = []
     private var timer: LoopTimer?
     private var timerAt: UInt64 = .max
     private var pump: Task<Void, Never>?
@@ -106,6 +108,7 @@ actor Shard {
         case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
         case .snapshotStored(let outcome): await snapshotAnswered(outcome)
         case .opened(let slot, let result): await opened(slot, result)
+        case .slotLost(let slot): if case .open(let open)? = slots[slot] { await fenced(open) }
         case .activated(let campaign, let result): await activated(campaign, result)
         case .verified(let number, let ticket, let reply):
             verifications[number] = nil

@@ -14,4 +14,6 @@ struct ShardContext: Sendable {
     let log: Log
     /// How long a campaign stays in memory without being used.
     var idleNanoseconds: UInt64 = 600_000_000_000
+    /// Told of slots that this shard had to give up; whoever may claim them again opens them anew.
+    var onFenced: @Sendable (Slot) -> Void = { _ in }
 }

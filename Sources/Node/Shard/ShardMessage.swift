@@ -13,6 +13,8 @@ enum ShardMessage: Sendable {
     indirect case snapshotStored(SnapshotAnswer)
     /// A slot's content, or why it could not be had.
     indirect case opened(Slot, Result<OpenedSlot, SlotRefusal>)
+    /// The journal does not hold this slot any more: it must be opened anew.
+    case slotLost(Slot)
     /// A dormant campaign was read back, or could not be.
     indirect case activated(CampaignID, Result<RecoveredCampaign, SlotRefusal>)
     /// A verification ended; its number is free again.

@@ -180,6 +180,26 @@ struct ShardTests {
         }
     }
 
+    @Test func `a slot that was given up is opened again, and its followers are told to ask anew`() async throws {
+        try await withStage { stage in
+            let poll = try await stage.launch()
+            stage.vote(1, poll)
+            await stage.settle()
+            stage.toShard.post(.slotLost(stage.slot))
+            #expect(await stage.settle().refusals == [1: .timeout])
+            #expect(await stage.fenced.next(recycling: []) == [stage.slot])
+            await stage.shard.reopen(stage.slot)
+            stage.manage(2, .readCampaign)
+            #expect(await stage.settle().documents.isEmpty)
+            let claim = SlotClaim(slot: stage.slot, epoch: 8, tail: 0)
+            stage.toShard.post(.opened(stage.slot, .success(OpenedSlot(claim: claim, campaigns: []))))
+            let messages = await stage.settle()
+            #expect(messages.refusals == [2: .notFound])
+            let resyncs = messages.compactMap { if case .resync(let slot) = $0 { slot } else { nil } }
+            #expect(resyncs == [stage.slot])
+        }
+    }
+
     @Test func `commands for an opening slot wait for it`() async throws {
         let stage = await Stage()
         await stage.shard.expect([stage.slot])
