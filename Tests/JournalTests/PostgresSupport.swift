@@ -71,11 +71,15 @@ struct TestDatabase: Sendable {
     /// A journal on this database, opened, with a node of its own.
     func journal(
         budget: Int = 4, seconds: Int64? = nil, fence: PostgresStatements.Fence = .strict, name: String = "test",
+        lease: UInt64? = nil,
         onLeaseLost: @escaping @Sendable () -> Void = {}
     ) async throws -> PostgresJournal {
         var options = PostgresJournalOptions()
         options.budget = budget
         options.onLeaseLost = onLeaseLost
+        // Only tests about time may depend on the machine's pace.
+        options.leaseNanoseconds = lease ?? 120_000_000_000
+        options.flushNanoseconds = 60_000_000_000
         options.statements = PostgresStatements(
             clock: seconds.map { "to_timestamp(\($0))" } ?? "clock_timestamp()", fence: fence)
         let identity = NodeIdentity(incarnation: SystemRandom().next128(), name: name)

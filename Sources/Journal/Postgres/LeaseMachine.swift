@@ -7,6 +7,7 @@
 
 /// A pure machine; times are nanoseconds of a clock that runs on while the machine sleeps.
 struct LeaseMachine: Sendable {
+    /// How long a lease lasts without a renewal.
     static let ttl: UInt64 = 3_000_000_000
     /// The node stops this long before the server may let others act.
     static let margin: UInt64 = 750_000_000
@@ -14,16 +15,20 @@ struct LeaseMachine: Sendable {
     /// A renewal that took longer says that the node, or the server, was in trouble.
     static let promptRenewal: UInt64 = 750_000_000
 
+    /// This lease's length; tests that are not about leases have a long one.
+    let ttl: UInt64
     private(set) var deadline: UInt64 = 0
     private(set) var isLost = false
     /// Since when renewals have succeeded one after the other, each promptly.
     private var unbrokenSince: UInt64?
 
+    init(ttl: UInt64 = LeaseMachine.ttl) { self.ttl = ttl }
+
     /// A renewal that was sent at `sentAt` returned its row at `now`.
     mutating func renewed(sentAt: UInt64, now: UInt64) {
         guard !isLost else { return }
         // Counted from before the sending: the server's own count began later.
-        deadline = max(deadline, sentAt + Self.ttl - Self.margin)
+        deadline = max(deadline, sentAt + ttl - Self.margin)
         let isPrompt = now >= sentAt && now - sentAt <= Self.promptRenewal
         if !isPrompt { unbrokenSince = nil } else if unbrokenSince == nil { unbrokenSince = sentAt }
     }
@@ -45,6 +50,6 @@ struct LeaseMachine: Sendable {
     /// one back must not kill the rest.
     func mayAccuse(at now: UInt64) -> Bool {
         guard holds(at: now), let unbrokenSince else { return false }
-        return now >= unbrokenSince + Self.ttl
+        return now >= unbrokenSince + ttl
     }
 }

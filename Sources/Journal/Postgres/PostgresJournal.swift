@@ -44,6 +44,8 @@ public struct PostgresJournalOptions: Sendable {
     public var onNotice: @Sendable (String) -> Void = { _ in }
 
     var statements = PostgresStatements()
+    /// How long the node's lease lasts without a renewal.
+    var leaseNanoseconds = LeaseMachine.ttl
     /// How long a flush may take before its connection is given up and its outcome is unknown.
     var flushNanoseconds: UInt64 = 5_000_000_000
 

@@ -31,7 +31,7 @@ actor PostgresJournalCore {
     nonisolated var statements: PostgresStatements { options.statements }
 
     var slots: [Slot: Held] = [:]
-    var lease = LeaseMachine()
+    var lease: LeaseMachine
     var lanes: [FlushLane] = []
     /// Outcomes that may not be told while the lease is suspended.
     var withheld: [@Sendable () -> Void] = []
@@ -51,6 +51,7 @@ actor PostgresJournalCore {
     ) {
         self.identity = identity
         self.options = options
+        lease = LeaseMachine(ttl: options.leaseNanoseconds)
         self.clock = clock
         self.random = random
         self.loop = loop
@@ -89,7 +90,7 @@ actor PostgresJournalCore {
                 .lease, LeaseStatements.take,
                 [
                     .uuid(identity.incarnation), .text(identity.name), .text(identity.address),
-                    .float8(identity.weight), .float8(Double(LeaseMachine.ttl) / 1e9),
+                    .float8(identity.weight), .float8(Double(lease.ttl) / 1e9),
                 ], deadline: limit)
             lease.renewed(sentAt: sentAt, now: clock.monotonic().nanoseconds)
         } catch {
@@ -157,8 +158,8 @@ actor PostgresJournalCore {
             do throws(PostgresError) {
                 let result = try await pool.execute(
                     .lease, LeaseStatements.renew,
-                    [.uuid(identity.incarnation), .float8(Double(LeaseMachine.ttl) / 1e9)],
-                    deadline: deadline(LeaseMachine.ttl))
+                    [.uuid(identity.incarnation), .float8(Double(lease.ttl) / 1e9)],
+                    deadline: deadline(lease.ttl))
                 if result.rowCount == 1 {
                     lease.renewed(sentAt: sentAt, now: clock.monotonic().nanoseconds)
                     if holdsLease { tellWithheld() }
@@ -200,7 +201,7 @@ actor PostgresJournalCore {
         var rivals = Rivals()
         let patience = LoopAlarm(on: loop)
         defer { patience.close() }
-        let limit = clock.monotonic().nanoseconds + 2 * LeaseMachine.ttl + 1_000_000_000
+        let limit = clock.monotonic().nanoseconds + 2 * lease.ttl + 1_000_000_000
         while true {
             let found = try await query(.lease, LeaseStatements.others, [me])
             try Self.reading { () throws(PostgresError) in try rivals.see(found) }

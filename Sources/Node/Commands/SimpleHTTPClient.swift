@@ -7,7 +7,7 @@
 #endif
 
 enum SimpleHTTPClient {
-    struct Answer {
+    struct Answer: Sendable {
         let status: Int
         let body: [UInt8]
     }

@@ -48,13 +48,19 @@ struct RouterTests {
         try await node.start()
         let url = "http://\(await node.address)"
         let campaign = CampaignID(UUIDv7(at: SystemClock().now(), random: 5))
-        #expect(try SimpleHTTPClient.send("GET", url, "/v1/campaigns/\(campaign)", bearer: nil).status == 404)
+        func get(_ path: String) async throws -> SimpleHTTPClient.Answer {
+            try await onThread {
+                Result { () throws(SimpleHTTPClient.Failure) in
+                    try SimpleHTTPClient.send("GET", url, path, bearer: nil)
+                }
+            }.get()
+        }
+        #expect(try await get("/v1/campaigns/\(campaign)").status == 404)
         directory.unknown.withLock { _ = $0.insert(Slot(of: campaign)) }
-        let answer = try SimpleHTTPClient.send("GET", url, "/v1/campaigns/\(campaign)", bearer: nil)
+        let answer = try await get("/v1/campaigns/\(campaign)")
         #expect(answer.status == 503)
         #expect(String(decoding: answer.body, as: UTF8.self).contains(#""code":"unavailable""#))
-        let events = try SimpleHTTPClient.send("GET", url, "/v1/campaigns/\(campaign)/events", bearer: nil)
-        #expect(events.status == 503)
+        #expect(try await get("/v1/campaigns/\(campaign)/events").status == 503)
         await node.stop(isHurried: true)
     }
 }
