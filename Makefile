@@ -3,10 +3,10 @@
 # `make run` and `make test` need only a Swift toolchain (6.2 or newer), git and make: they install the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long lint bench clean
+.PHONY: help run build test test-long lint bench bench-journal clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: ## install what is missing, build, and start a standalone node on 127.0.0.1:8080
 	@scripts/run.sh
@@ -25,6 +25,9 @@ lint: ## format and style rules
 
 bench: ## measure against a bare epoll server on this machine
 	@Benchmarks/run.sh
+
+bench-journal: ## measure the journal in PostgreSQL against a row per vote
+	@Benchmarks/journal.sh
 
 clean: ## remove what was built (data folders stay)
 	rm -rf .build .build-tsan .build-asan .build-fuzz .cache

@@ -45,6 +45,16 @@ let fuzzers: [Target] =
         fuzzer("WebSocket", ["Web"]),
     ]
 
+/// The load of `Benchmarks/journal.sh`; it exists only where `TUMULTE_BENCH` is set.
+let benchmarks: [Target] =
+    Context.environment["TUMULTE_BENCH"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "JournalBench", dependencies: ["Journal", "Platform", "Postgres", "Protocol"],
+            path: "Benchmarks/Journal", swiftSettings: shipped)
+    ]
+
 let package = Package(
     name: "tumulte",
     platforms: [.macOS(.v15)],
@@ -82,5 +92,5 @@ let package = Package(
         .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
         tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
-    ] + fuzzers
+    ] + fuzzers + benchmarks
 )

@@ -29,6 +29,7 @@ test  | browser                | chromium           | chromium    | chromium
 bench | compiler               | gcc                | llvm        | gcc
 bench | python                 | python3            | python      | python3
 bench | command taskset        | util-linux         | util-linux  | util-linux
+bench | postgres               | postgresql         | postgresql  | postgresql-server
 '
 
 has_header() {

@@ -43,6 +43,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'a million voters' python Tests/EndToEnd/million.py && record million 'a million voters' || true
     stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
     stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
+    stage 'journal in PostgreSQL' Benchmarks/journal.sh && record journal 'journal in PostgreSQL' || true
 fi
 
 stage 'fuzz, 600 s each' scripts/fuzz.sh 600 && record fuzz 'fuzz, 600 s each' || true
