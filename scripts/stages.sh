@@ -3,6 +3,9 @@
 # Sourced after common.sh. A stage's own summary is read from its last `N passed, N failed` line, or from the line
 # `Test run with N tests …` of Swift Testing; a stage without either counts as one test.
 
+# As many tests at once as keep a slow machine busy without any of them waiting out its own time limit.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
+
 PASSED=0 FAILED=0 REPORT=() FAILED_STAGES=()
 mkdir -p .cache/logs
 

@@ -158,9 +158,15 @@ void faultvfs_reset(void) {
 void faultvfs_fail(int n, int forever) {
     pthread_mutex_lock(&lock); failAt = n; failForever = forever; fired = 0; pthread_mutex_unlock(&lock);
 }
-int faultvfs_calls(void) { return calls; }
-int faultvfs_fired(void) { return fired; }
-int faultvfs_cut_in_database(void) { return imageInDatabase; }
+static int locked(const int *value) {
+    pthread_mutex_lock(&lock);
+    int now = *value;
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+int faultvfs_calls(void) { return locked(&calls); }
+int faultvfs_fired(void) { return locked(&fired); }
+int faultvfs_cut_in_database(void) { return locked(&imageInDatabase); }
 static uint64_t draw(uint64_t *state) {
     *state ^= *state << 13; *state ^= *state >> 7; *state ^= *state << 17; return *state;
 }

@@ -71,7 +71,7 @@ struct TestDatabase: Sendable {
     /// A journal on this database, opened, with a node of its own.
     func journal(
         budget: Int = 4, seconds: Int64? = nil, fence: PostgresStatements.Fence = .strict, name: String = "test",
-        lease: UInt64? = nil,
+        lease: UInt64? = nil, statements: PostgresStatements? = nil, clock: any Clock = SystemClock(),
         onLeaseLost: @escaping @Sendable () -> Void = {}
     ) async throws -> PostgresJournal {
         var options = PostgresJournalOptions()
@@ -80,11 +80,18 @@ struct TestDatabase: Sendable {
         // Only tests about time may depend on the machine's pace.
         options.leaseNanoseconds = lease ?? 120_000_000_000
         options.flushNanoseconds = 60_000_000_000
-        options.statements = PostgresStatements(
-            clock: seconds.map { "to_timestamp(\($0))" } ?? "clock_timestamp()", fence: fence)
+        options.statements =
+            statements
+            ?? PostgresStatements(clock: seconds.map { "to_timestamp(\($0))" } ?? "clock_timestamp()", fence: fence)
         let identity = NodeIdentity(incarnation: SystemRandom().next128(), name: name)
-        let journal = PostgresJournal(try PostgresConfiguration(url), identity: identity, options: options)
-        try await journal.open()
+        let journal = PostgresJournal(
+            try PostgresConfiguration(url), identity: identity, options: options, clock: clock)
+        do {
+            try await journal.open()
+        } catch {
+            await journal.close()
+            throw error
+        }
         return journal
     }
 }
@@ -101,5 +108,39 @@ func endLoop(_ group: LoopGroup) async {
             group.shutdown()
             continuation.resume()
         }.start()
+    }
+}
+
+/// A list that any thread appends to, and whose growth can be awaited.
+final class Recorder<Element: Sendable>: Sendable {
+    private struct State {
+        var list: [Element] = []
+        var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
+    }
+    private let state = Locked(State())
+
+    var all: [Element] { state.withLock { $0.list } }
+
+    func append(_ element: Element) {
+        let ready = state.withLock { state in
+            state.list.append(element)
+            let count = state.list.count
+            let ready = state.waiting.filter { $0.count <= count }.map(\.continuation)
+            state.waiting.removeAll { $0.count <= count }
+            return ready
+        }
+        for continuation in ready { continuation.resume() }
+    }
+
+    /// Waits until that many have been appended.
+    func reached(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.list.count >= count { return true }
+                state.waiting.append((count, continuation))
+                return false
+            }
+            if isThere { continuation.resume() }
+        }
     }
 }

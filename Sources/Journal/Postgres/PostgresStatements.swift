@@ -29,7 +29,12 @@ final class PostgresStatements: Sendable {
     /// - Parameters:
     ///   - clock: the time in SQL; tests hold it still.
     ///   - fence: `strict` but in the race test.
-    init(clock: String = "clock_timestamp()", fence: Fence = .strict) {
+    ///   - trim: in place of the journal's own, by tests that break its rule.
+    ///   - tails: likewise.
+    init(
+        clock: String = "clock_timestamp()", fence: Fence = .strict, trim: PostgresStatement? = nil,
+        tails: PostgresStatement? = nil
+    ) {
         let order = fence == .none ? "" : "ORDER BY l.slot \(fence.rawValue)"
         flush = PostgresStatement(
             "journal.flush",
@@ -110,7 +115,7 @@ final class PostgresStatements: Sendable {
             INSERT INTO removed_campaign SELECT f.slot, $4, $5 FROM fence f
             ON CONFLICT (slot, campaign) DO UPDATE SET lsn = excluded.lsn RETURNING slot
             """)
-        trim = PostgresStatement(
+        let ownTrim = PostgresStatement(
             "journal.trim", [.int32, .int64, .uuid, .int64, .int32],
             """
             WITH \(snapshotFence)
@@ -120,6 +125,8 @@ final class PostgresStatements: Sendable {
                 AND j.lsn < (SELECT min(lsn) FROM journal WHERE slot = $1) + $5
             RETURNING j.lsn
             """)
+        self.trim = trim ?? ownTrim
+        self.tails = tails ?? Self.ownTails
         forgetRemoved = PostgresStatement(
             "campaign.forget", [.int32, .int64, .uuid, .int64],
             """
@@ -175,7 +182,9 @@ final class PostgresStatements: Sendable {
         "claim.owners", [.uuidArray], "SELECT incarnation FROM node_lease WHERE incarnation = ANY($1) AND NOT dead")
 
     /// Step 3, after the epochs were raised.
-    let tails = PostgresStatement(
+    let tails: PostgresStatement
+
+    private static let ownTails = PostgresStatement(
         "claim.tails", [.int32Array],
         """
         SELECT w.slot, greatest(
