@@ -30,4 +30,4 @@ bench-journal: ## measure the journal in PostgreSQL against a row per vote
 	@Benchmarks/journal.sh
 
 clean: ## remove what was built (data folders stay)
-	rm -rf .build .build-tsan .build-asan .build-fuzz .cache
+	rm -rf .build .build-tsan .build-asan .build-fuzz .build-release .cache

@@ -3,7 +3,8 @@
 #
 # `start` makes a cluster in DIR where there is none, serves it on 127.0.0.1:PORT (password by SCRAM) and on a Unix
 # socket in DIR (no password), and prints the URL. PORT 0 or none takes a free one, and keeps it when started again.
-# Settings in POSTGRES_SETTINGS (`-c fsync=off`) go to the server. `stop` ends it and keeps DIR; `kill` does not ask.
+# Settings in POSTGRES_SETTINGS (`-c fsync=off`) go to the server; POSTGRES_PRELOAD is a library that it is to load
+# first, with the folder DIR/trouble in TROUBLE. `stop` ends it and keeps DIR; `kill` does not ask.
 # `find` prints where PostgreSQL's programs are. As root the server runs as the user `postgres`, since it refuses root: DIR must be reachable for that user.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -46,7 +47,8 @@ start() {
     [ "$port" != 0 ] || port=$(cat "$dir/port" 2>/dev/null || free_port)
     printf '%s\n' "$port" >"$dir/port"
     # A server that was killed leaves its lock; pg_ctl knows how to tell.
-    as_owner "$BIN/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s \
+    as_owner ${POSTGRES_PRELOAD:+env "LD_PRELOAD=$POSTGRES_PRELOAD" "TROUBLE=$dir/trouble"} \
+        "$BIN/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s \
         -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200 ${POSTGRES_SETTINGS:-}" \
         start >/dev/null 2>&1 </dev/null \
         || { tail -n 20 "$dir/server.log" >&2; fail "PostgreSQL did not start in $dir"; }

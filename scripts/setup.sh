@@ -23,6 +23,7 @@ run   | header libpq-fe.h      | libpq-dev          | libpq       | libpq-devel
 run   | header http_parser.h   | libhttp-parser-dev | http-parser | http-parser-devel
 test  | header wslay/wslay.h   | libwslay-dev       | wslay       | wslay-devel
 test  | postgres               | postgresql         | postgresql  | postgresql-server
+test  | compiler               | gcc                | llvm        | gcc
 test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
 test  | browser                | chromium           | chromium    | chromium

@@ -33,6 +33,8 @@ if stage 'build, release' scripts/build.sh; then
         .cache/venv/bin/python Tests/EndToEnd/scenario.py || true
     stage 'end to end on PostgreSQL: kill' limit 1200 env TUMULTE_TEST_STORE=postgres \
         .cache/venv/bin/python Tests/EndToEnd/kill.py --rounds 6 || true
+    stage 'end to end on PostgreSQL: recovery' limit 1200 env TUMULTE_TEST_STORE=postgres \
+        .cache/venv/bin/python Tests/EndToEnd/recovery.py || true
     stage 'end to end on PostgreSQL: outage' limit 1200 .cache/venv/bin/python Tests/EndToEnd/outage.py || true
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
     stage 'browser' limit 1200 Tests/Browser/run.sh "$BINARY" || true

@@ -23,6 +23,10 @@ enum PostgresSession {
 
     /// Sets the session up and reads, in the same row, what the server must not be. A server that waits for a standby
     /// to apply a commit is left doing so.
+    ///
+    /// Plans are made once and never read a whole table where an index helps: each statement of a node names its rows
+    /// by key, and statistics of tables that grow by thousands of rows a second are always of the past. Nor is a plan
+    /// compiled (`jit`), which takes longer than any of them runs.
     static func setUp(_ options: PostgresSessionOptions, serverVersion: Int) -> PostgresStatement {
         // From 14 on a server on Linux can notice by itself that we hung up on a statement, and free its locks.
         let check =
@@ -37,6 +41,8 @@ enum PostgresSession {
                 set_config('synchronous_commit', CASE current_setting('synchronous_commit')
                     WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
                 set_config('default_transaction_isolation', 'read committed', false),
+                set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),
+                set_config('jit', 'off', false),
                 set_config('client_min_messages', 'warning', false),
                 set_config('lock_timeout', '\(options.lockTimeoutMilliseconds)', false),
                 set_config('idle_in_transaction_session_timeout', '\(options.idleInTransactionMilliseconds)', false),

@@ -1,5 +1,6 @@
 """PostgreSQL for the tests: databases on the server of the test run, and servers of a test's own that it may hurt."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -38,11 +39,25 @@ def create(binary, server=None, migrate=True):
 
 
 class Server:
-    """`with Server() as server:` is a PostgreSQL of the test's own, with `url`; it may be stopped, killed and started."""
+    """`with Server() as server:` is a PostgreSQL of the test's own, with `url`; it may be stopped, killed and started.
+
+    With `on_bad_disk` its disk can be given trouble: disk_trouble.c tells which.
+    """
+
+    def __init__(self, on_bad_disk=False):
+        self.on_bad_disk = on_bad_disk
+        self.environment = dict(os.environ)
 
     def __enter__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tumulte-postgres-"))
         self.folder.chmod(0o755)
+        if self.on_bad_disk:
+            (self.folder / "trouble").mkdir()
+            library = self.folder / "disk_trouble.so"
+            source = pathlib.Path(__file__).with_name("disk_trouble.c")
+            build = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source, "-ldl"]
+            subprocess.run(build, check=True, timeout=60)
+            self.environment["POSTGRES_PRELOAD"] = str(library)
         self.url = self._script("start").strip()
         return self
 
@@ -52,9 +67,21 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _script(self, command):
-        done = subprocess.run([SCRIPT, command, self.folder], capture_output=True, text=True, timeout=180)
+        done = subprocess.run(
+            [SCRIPT, command, self.folder], env=self.environment, capture_output=True, text=True, timeout=180
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    @contextlib.contextmanager
+    def trouble(self, kind):
+        """The disk is in trouble for as long as this lasts."""
+        mark = self.folder / "trouble" / kind
+        mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink()
 
     def start(self):
         assert self._script("start").strip() == self.url, "the server came back elsewhere"
@@ -65,7 +92,10 @@ class Server:
 
     def kill(self):
         """SIGKILL to the postmaster and every one of its processes, as when the machine dies."""
-        dying = self.processes()
+        try:
+            dying = self.processes()
+        except FileNotFoundError:
+            return
         for pid in dying:
             try:
                 os.kill(pid, signal.SIGKILL)

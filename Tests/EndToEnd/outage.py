@@ -26,9 +26,9 @@ async def side_poll(node):
     return await client.poll(node, await client.campaign(node), type="UNIQUE", durationSeconds=1800)
 
 
-async def endure(trouble, rounds=1, **options):
+async def endure(trouble, rounds=1, on_bad_disk=False, **options):
     """An election on a server of its own, with trouble in the middle of it."""
-    with database.Server() as server:
+    with database.Server(on_bad_disk) as server:
         url = database.create(BINARY, server.url)
         async with Node(DATABASE_URL=url, **options) as node:
             run, elections, tasks = await election.hold(node)
@@ -151,6 +151,50 @@ async def the_server_takes_no_writes():
                 await until(refused, what="votes to be refused")
 
     await endure(standstill)
+
+
+@test
+@within(300)
+async def the_disk_is_full():
+    async def shortage(server, url, run, ended):
+        aside = await side_poll(run.node)
+
+        async def refused():
+            return (await client.vote(run.node, aside, option=0, voter="nobody")).status == 503
+
+        with server.trouble("full"):
+            await until(refused, what="votes to be refused")
+            health = (await http1.request(run.node, "GET", "/health/details")).body
+            assert b"No space left on device" in health, health
+
+    await endure(shortage, on_bad_disk=True)
+
+
+@test
+@within(300)
+async def the_disk_of_the_log_is_full_and_the_server_dies_of_it():
+    async def shortage(server, url, run, ended):
+        aside = await side_poll(run.node)
+
+        async def refused():
+            return (await client.vote(run.node, aside, option=0, voter="nobody")).status in (503, 504)
+
+        with server.trouble("full-log"):
+            await until(refused, what="votes to be refused")
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+    await endure(shortage, on_bad_disk=True)
+
+
+@test
+@within(300)
+async def every_sync_is_slow():
+    async def slowness(server, url, run, ended):
+        with server.trouble("slow"):
+            await run.reach(run.acks + 300, ended)
+
+    await endure(slowness, on_bad_disk=True)
 
 
 @test

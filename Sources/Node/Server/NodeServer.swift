@@ -111,15 +111,25 @@ public actor NodeServer {
         for (index, shard) in shards.enumerated() {
             await shard.expect(slots.filter { Int($0.index) % shards.count == index })
         }
+        let startedAt = clock.monotonic().nanoseconds
         let claims = try await journal.claim(slots)
         let index = try await journal.index(slots)
         let opener = SlotOpener(journal: journal, shards: shardInboxes, log: log)
         let plan = SlotOpener.plan(claims: claims, index: index)
         await opener.open(plan.urgent)
         health.enter(.ready)
-        opening = Task { await opener.open(plan.rest) }
+        noteRecovery("slots.urgent_open", plan.urgent.count, since: startedAt)
+        opening = Task {
+            await opener.open(plan.rest)
+            self.noteRecovery("slots.all_open", claims.count, since: startedAt)
+        }
         reopening = Task { await self.reopenFenced(opener) }
         await startMaintenance()
+    }
+
+    private func noteRecovery(_ event: StaticString, _ slots: Int, since: UInt64) {
+        let milliseconds = (clock.monotonic().nanoseconds - since) / 1_000_000
+        log.info(event, [("slots", .integer(slots)), ("after_ms", .integer(Int(milliseconds)))])
     }
 
     /// A slot that the journal fenced although nobody else has it, as after a database was put back to an older state,
