@@ -143,6 +143,18 @@ struct RunningPoll: Sendable {
         return .moved
     }
 
+    /// Many journaled votes are about to be applied.
+    mutating func beginReplay() {
+        voters.beginLoading()
+        keys.beginLoading()
+    }
+
+    /// No more of them come.
+    mutating func endReplay() {
+        voters.endLoading()
+        keys.endLoading()
+    }
+
     /// Whether a vote left a trace in the state. A `same` with a new key does: its key is remembered, so that a
     /// repeat of it is a `duplicate` even after the voter has moved on.
     @inline(__always)

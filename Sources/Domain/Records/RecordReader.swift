@@ -30,6 +30,7 @@ public struct RecordReader {
     ///
     /// - Parameters:
     ///   - campaigns: the states before this row. After an error they are partly changed: drop them.
+    ///     Once the last row is in, `Campaign.endReplay` gives back the room that their tables took to grow fast.
     ///   - accepts: records of other campaigns are read over (those whose snapshot already holds this row).
     /// - Throws: `RecordError`; then the row must not be used, nor anything after it.
     public static func replay(
@@ -169,6 +170,7 @@ extension RunningPoll {
     fileprivate mutating func replayVotes(
         _ count: Int, _ cursor: inout ByteCursor, _ payload: Span<UInt8>
     ) throws(DecodeFault) {
+        beginReplay()
         for _ in 0..<count {
             let vote = try RecordReader.nextVote(&cursor, payload)
             guard allows(vote.choice, voter: vote.voter) else { throw .inconsistent }
@@ -176,4 +178,9 @@ extension RunningPoll {
             guard Self.isJournaled(status, hasKey: vote.pair != nil) else { throw .inconsistent }
         }
     }
+}
+
+extension Campaign {
+    /// Ends a replay: the tables of the running poll take the room that they need, and no more.
+    public mutating func endReplay() { running?.endReplay() }
 }

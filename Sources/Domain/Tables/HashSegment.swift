@@ -14,6 +14,9 @@ struct HashSegment: Sendable {
     private var homes: Int
     private let prefixBits: Int
     private let hasPayloads: Bool
+    /// While many entries are loaded it doubles when it is full, so that each entry is moved twice, not nine times;
+    /// `endLoading` gives back what was too much.
+    var isLoading = false
 
     /// What `place` found.
     enum Placement: Equatable {
@@ -37,7 +40,7 @@ struct HashSegment: Sendable {
         hasPayloads: Bool
     ) {
         self.init(prefixBits: prefixBits, hasPayloads: hasPayloads)
-        rebuild(sorted, sortedPayloads, minimumHomes: sorted.count + sorted.count / 5 + 4)
+        rebuild(sorted, sortedPayloads, minimumHomes: Self.fittingHomes(for: sorted.count))
     }
 
     /// Bytes that the arrays take, their headers included.
@@ -115,8 +118,20 @@ struct HashSegment: Sendable {
         Int(truncatingIfNeeded: (hash.high << UInt64(prefixBits)).multipliedFullWidth(by: UInt64(homes)).high)
     }
 
-    /// Grows by an eighth; entries are compacted in order first, then laid out anew.
-    private mutating func grow() {
+    /// Grows by an eighth, or to twice the size while it is loading.
+    private mutating func grow() { layOut(minimumHomes: homes + max(isLoading ? homes : homes / 8, 4)) }
+
+    /// Shrinks to what a segment built from these entries has.
+    mutating func endLoading() {
+        isLoading = false
+        let fitting = Self.fittingHomes(for: count)
+        if homes > fitting + fitting / 16 { layOut(minimumHomes: fitting) }
+    }
+
+    private static func fittingHomes(for count: Int) -> Int { count + count / 5 + 4 }
+
+    /// Entries are compacted in order first, then laid out anew.
+    private mutating func layOut(minimumHomes: Int) {
         var sorted = ContiguousArray<Hash128>()
         var sortedPayloads = ContiguousArray<UInt16>()
         sorted.reserveCapacity(count)
@@ -125,7 +140,7 @@ struct HashSegment: Sendable {
             sorted.append(hashes[index])
             if hasPayloads { sortedPayloads.append(payloads[index]) }
         }
-        rebuild(sorted, sortedPayloads, minimumHomes: homes + max(homes / 8, 4))
+        rebuild(sorted, sortedPayloads, minimumHomes: minimumHomes)
     }
 
     private mutating func rebuild(

@@ -18,6 +18,8 @@ struct HashTable: Sendable {
     /// The most entries that one insert moved: the work of the worst insert.
     private(set) var worstInsertMoves = 0
 
+    private var isLoading = false
+
     /// Entries that a table may hold.
     static let countLimit = 1 << 24
 
@@ -76,6 +78,20 @@ struct HashTable: Sendable {
         }
     }
 
+    /// Many entries are about to be inserted: until `endLoading` the table grows in greater steps.
+    mutating func beginLoading() {
+        guard !isLoading else { return }
+        isLoading = true
+        for index in segments.indices { segments[index].isLoading = true }
+    }
+
+    /// Gives back the room that loading took.
+    mutating func endLoading() {
+        guard isLoading else { return }
+        isLoading = false
+        for index in segments.indices { segments[index].endLoading() }
+    }
+
     /// Visits every entry in ascending order of the hashes.
     func forEach(_ body: (Hash128, UInt16) -> Void) {
         for segment in segments {
@@ -107,8 +123,10 @@ struct HashTable: Sendable {
         var builder = Builder(count: count, hasPayloads: hasPayloads)
         forEach { hash, payload in builder.append(hash, payload: payload) }
         let worst = max(worstInsertMoves, count)
+        let wasLoading = isLoading
         self = builder.finish()
         worstInsertMoves = worst
+        if wasLoading { beginLoading() }
     }
 }
 

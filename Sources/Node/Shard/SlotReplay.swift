@@ -68,8 +68,11 @@ enum SlotReplay {
                 }
             }
         }
-        return states.values.sorted { $0.id < $1.id }.map { state in
-            RecoveredCampaign(
+        return states.keys.sorted().compactMap { id in
+            // Taken out, so that the tables are not copied when they shrink.
+            guard var state = states.removeValue(forKey: id) else { return nil }
+            state.endReplay()
+            return RecoveredCampaign(
                 state: state, lsn: replayed[state.id]?.lsn ?? starts[state.id]?.lsn ?? 0,
                 snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id]?.bytes ?? 0)
         }
