@@ -52,7 +52,7 @@ present() {
         python) command -v python3 >/dev/null ;;
         venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         # Debian's package also starts a server on port 5432, which the tests leave alone: theirs are private.
-        postgres) scripts/postgres.sh find ;;
+        postgres) scripts/postgres.sh find 2>/dev/null ;;
         browser) command -v chromium || command -v chromium-browser || command -v google-chrome || [ -d /Applications/Chromium.app ] ;;
         compiler) command -v cc || command -v clang || command -v gcc ;;
     esac >/dev/null
