@@ -11,7 +11,7 @@
 public struct LinkLimits: Hashable, Sendable {
     /// Requests without an answer, those that wait for the socket included.
     public var requestsInFlight = 16_384
-    /// Bytes of frames that wait while the socket takes nothing.
+    /// Bytes of frames that wait: for the end of the turn, or for the socket.
     public var queuedBytes = 4 << 20
 
     /// The defaults.
@@ -104,7 +104,7 @@ public struct LinkMachine: Sendable {
 
     /// Requests without an answer.
     public private(set) var inFlight = 0
-    /// Bytes of frames that wait.
+    /// Bytes of frames that the socket has not taken.
     public private(set) var queuedBytes = 0
     /// Whether the socket takes nothing.
     public private(set) var isBlocked = false
@@ -156,13 +156,12 @@ public struct LinkMachine: Sendable {
     }
 
     private func fits(_ header: FrameHeader, _ body: [UInt8]) -> Bool {
-        !isBlocked
-            || queuedBytes + ClusterFrame.byteCount(header, bodyBytes: body.count) <= limits.queuedBytes
+        queuedBytes + ClusterFrame.byteCount(header, bodyBytes: body.count) <= limits.queuedBytes
     }
 
     private mutating func send(_ header: FrameHeader, _ body: [UInt8]) -> Submission {
-        guard isBlocked else { return .write(header) }
         queuedBytes += ClusterFrame.byteCount(header, bodyBytes: body.count)
+        guard isBlocked else { return .write(header) }
         waiting.append(Waiting(header: header, body: body))
         return .queued
     }
@@ -196,16 +195,19 @@ public struct LinkMachine: Sendable {
 
     // MARK: - The socket
 
+    /// The socket has taken everything that was to be written.
+    public mutating func flushed() { if !isBlocked { queuedBytes = 0 } }
+
     /// The socket takes nothing more.
     public mutating func blocked() { isBlocked = true }
 
     /// The socket takes bytes again: what waited, to be written in this order, each with the time that it still has.
     public mutating func drained(now: UInt64) -> [Waiting] {
         isBlocked = false
+        queuedBytes = 0
         guard !waiting.isEmpty else { return [] }
         let frames = waiting
         waiting = []
-        queuedBytes = 0
         var ready: [Waiting] = []
         ready.reserveCapacity(frames.count)
         for var frame in frames {
@@ -217,6 +219,7 @@ public struct LinkMachine: Sendable {
                 entries[place].isSent = true
                 frame.header.remainingMilliseconds = UInt32((entry.deadline - now) / 1_000_000)
             }
+            queuedBytes += ClusterFrame.byteCount(frame.header, bodyBytes: frame.body.count)
             ready.append(frame)
         }
         return ready
