@@ -216,6 +216,7 @@ final class FakeNode: TCPStreamHandler, @unchecked Sendable {
     // Safe: touched on the loop alone.
     private var handshake: LinkHandshake?
     private var decoder = FrameDecoder()
+    private var streams: [TCPStream] = []
     private let configuration: LinkConfiguration
     private let opened: @Sendable (TCPStream) -> Void
     private let took: @Sendable (TCPStream, FrameHeader) -> Void
@@ -240,15 +241,20 @@ final class FakeNode: TCPStreamHandler, @unchecked Sendable {
     }
 
     /// Dials a node instead, and shakes hands as a link does.
-    func dial(_ port: UInt16, on loop: EventLoop) {
-        _ = TCPConnectAttempt(
-            to: TCPAddress(bytes: [127, 0, 0, 1], port: port), on: loop, timeoutNanoseconds: 20_000_000_000
-        ) { outcome in
-            if case .success(let stream) = outcome { self.begin(stream, .dialer) }
+    func dial(_ port: UInt16, on loop: EventLoop) async {
+        let address = TCPAddress(bytes: [127, 0, 0, 1], port: port)
+        await on(loop) {
+            _ = TCPConnectAttempt(to: address, on: loop, timeoutNanoseconds: 20_000_000_000) { outcome in
+                if case .success(let stream) = outcome { self.begin(stream, .dialer) }
+            }
         }
     }
 
+    /// Closes every socket; call on the loop. One that does not read would not see its peer's end.
+    func close() { for stream in streams { stream.close() } }
+
     private func begin(_ stream: TCPStream, _ role: LinkHandshake.Role) {
+        streams.append(stream)
         decoder = FrameDecoder()
         handshake = LinkHandshake(
             role, as: configuration.identity, key: configuration.key, random: SystemRandom(), now: 0)
