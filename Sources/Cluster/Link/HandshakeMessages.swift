@@ -55,6 +55,7 @@ enum RefusalReason: UInt8, Sendable, CaseIterable {
     case otherNode = 5
     case malformed = 6
     case busy = 7
+    case leaving = 8
 }
 
 /// The body of a refusal: why, and what this side speaks, so that the log of either side tells the whole.

@@ -4,9 +4,9 @@ public import Platform
 
 extension Link {
     /// Starts dialling; call once.
-    public func open() async {
+    public func open() {
         precondition(dialing == nil && !isClosing, "a link was opened twice")
-        await shared.add(self)
+        shared.assumeIsolated { $0.add(self) }
         // The link is held until it is closed.
         dialing = Task(executorPreference: shared.loop) { await self.dial() }
     }
@@ -19,8 +19,10 @@ extension Link {
         endPause()
         end(.local)
         await dialing?.value
-        await shared.remove(self)
+        leaveLoop()
     }
+
+    private func leaveLoop() { shared.assumeIsolated { $0.remove(self) } }
 
     private func dial() async {
         while !isClosing {
@@ -97,6 +99,7 @@ extension Link {
             shared.configuration.log.info(
                 "link.closed",
                 [("peer", .string(peer.identity.name)), ("reason", .string("\(reason)"))])
+            if shared.now - openedAt >= Self.steadyTime { backoff.succeeded() }
             release()
             for loss in machine.closed() { handler.linkLost(self, loss) }
             handler.linkClosed(self, reason)

@@ -63,6 +63,8 @@ public protocol LinkHandler: AnyObject, Sendable {
 public actor Link: TCPStreamHandler, LinkMember {
     /// What resolving and connecting may take together.
     static let connectTimeout: UInt64 = 2_000_000_000
+    /// A link that was open so long counts as a success; one that is lost sooner is dialled again ever more slowly.
+    static let steadyTime: UInt64 = 1_000_000_000
 
     enum Phase {
         /// Resolving, connecting or pausing.
@@ -91,6 +93,8 @@ public actor Link: TCPStreamHandler, LinkMember {
     var isClosing = false
     var isDirty = false
     var backoff = LinkBackoff()
+    /// When the link opened last.
+    var openedAt: UInt64 = 0
 
     // The task that dials, and what it waits for
     var dialing: Task<Void, Never>?
@@ -174,7 +178,8 @@ public actor Link: TCPStreamHandler, LinkMember {
     func write(_ header: FrameHeader, _ body: Span<UInt8>) {
         guard let pipe else { return }
         var header = header
-        header.tableVersion = shared.configuration.tableVersion()
+        // Who has not shown that it belongs to the cluster learns nothing of it.
+        if !header.kind.isOfHandshake { header.tableVersion = shared.configuration.tableVersion() }
         pipe.append(header, body)
         guard !isDirty else { return }
         isDirty = true
@@ -254,7 +259,7 @@ public actor Link: TCPStreamHandler, LinkMember {
         pipe?.opened()
         phase = .open(peer)
         machine = LinkMachine(limits: shared.configuration.limits, now: shared.now)
-        backoff.succeeded()
+        openedAt = shared.now
         loggedFailure = nil
         shared.configuration.log.info(
             "link.open",

@@ -55,6 +55,8 @@ public enum HandshakeFailure: Error, Hashable, Sendable, CustomStringConvertible
     case malformed
     /// The listener has as many open handshakes as it takes.
     case busy
+    /// The listener takes no new links: it leaves.
+    case leaving
     /// The handshake was not over in time.
     case timedOut
     /// The other side refused, for a reason that this release does not know.
@@ -72,6 +74,7 @@ public enum HandshakeFailure: Error, Hashable, Sendable, CustomStringConvertible
         case .otherNode: "another node than the one that was dialled"
         case .malformed: "what arrived is no handshake"
         case .busy: "the other node has too many handshakes open"
+        case .leaving: "the other node leaves"
         case .timedOut: "the handshake was not over in time"
         case .refused: "the other node refused, for a reason that is not known here"
         }
@@ -178,6 +181,12 @@ public struct LinkHandshake: Sendable {
         return [.close(.timedOut)]
     }
 
+    /// This node takes no new links.
+    public mutating func left() -> [Action] {
+        if case .over = state { return [] }
+        return refuse(.leaving, .leaving)
+    }
+
     // MARK: - Steps
 
     private mutating func greeted(_ body: Span<UInt8>) -> [Action] {
@@ -252,6 +261,7 @@ public struct LinkHandshake: Sendable {
             case .otherNode: .otherNode
             case .malformed: .malformed
             case .busy: .busy
+            case .leaving: .leaving
             }
         return [.close(failure)]
     }

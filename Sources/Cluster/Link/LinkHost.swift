@@ -50,6 +50,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     private var handshakes = 0
     private var dirty: [HostedLink] = []
     private var isDirty = false
+    private var isLeaving = false
     private var isClosed = false
     private var seenTable: UInt64 = 0
 
@@ -67,7 +68,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     // MARK: - Life
 
     /// Makes the host known to its loop; call once, before the first `accept`.
-    public func start() async { await shared.add(self) }
+    public func start() { shared.assumeIsolated { $0.add(self) } }
 
     /// Takes over an accepted socket of this loop.
     public func accept(_ stream: TCPStream) {
@@ -97,8 +98,9 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
         stream.startReading()
     }
 
-    /// Tells every dialer to send no further requests; each link closes after its last answer.
+    /// Tells every dialer to send no further requests; each link closes after its last answer, and no new one opens.
     public func sayGoodbye() {
+        isLeaving = true
         for case let link? in links where link.peer != nil {
             link.machine.leaves()
             write(link, FrameHeader(.goodbye), Span())
@@ -107,10 +109,10 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     }
 
     /// Closes every link and takes no more; safe to repeat.
-    public func stop() async {
+    public func stop() {
         isClosed = true
         for case let link? in links { end(link, "closed here") }
-        await shared.remove(self)
+        shared.assumeIsolated { $0.remove(self) }
     }
 
     // MARK: - Answers and events
@@ -159,7 +161,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
 
     private func write(_ link: HostedLink, _ header: FrameHeader, _ body: Span<UInt8>) {
         var header = header
-        header.tableVersion = shared.configuration.tableVersion()
+        if !header.kind.isOfHandshake { header.tableVersion = shared.configuration.tableVersion() }
         let size = ClusterFrame.byteCount(header, bodyBytes: body.count)
         if !link.machine.admits(size, waiting: link.pipe.waitingBytes) {
             // A large turn is written in parts; what a slow dialer does not take ends its link.
@@ -210,7 +212,9 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     }
 
     private func frame(_ link: HostedLink, _ header: FrameHeader, _ body: Span<UInt8>) {
-        guard let peer = link.peer else { return run(link, link.handshake.received(header.kind, body)) }
+        guard let peer = link.peer else {
+            return run(link, isLeaving ? link.handshake.left() : link.handshake.received(header.kind, body))
+        }
         switch link.machine.received(header, now: shared.now) {
         case .deliver:
             noteTable(peer, header)

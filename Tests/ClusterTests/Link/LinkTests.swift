@@ -273,7 +273,10 @@ struct LinkTests {
     }
 
     @Test func `after a goodbye the last answer comes, then the link closes`() async throws {
-        try await withLink(service: EchoService(answers: false)) { link, handler, node, service in
+        let log = LogLines()
+        try await withLink(
+            configuration("node-1", 1, log: log.log()), service: EchoService(answers: false)
+        ) { link, handler, node, service in
             await handler.events.wait { $0.contains(where: \.isOpened) }
             #expect(await link.request(request(), body: [1], token: 1) == nil)
             await service.events.wait { $0.contains(where: \.isRequest) }
@@ -283,6 +286,8 @@ struct LinkTests {
             await node.host.reply(to: ticket, FrameHeader(.reply), body: [2])
             await handler.events.wait { $0.contains(where: \.isClosed) }
             #expect(handler.events.all.contains { if case .answered(1, _, [2]) = $0 { true } else { false } })
+            await log.wait("link.failed", "the other node leaves")
+            #expect(handler.events.all.filter(\.isOpened).count == 1)
         }
     }
 
