@@ -30,14 +30,16 @@ struct ClusterFrameTests {
     @Test(arguments: Sample.all)
     func `a single byte changed in any way gives no frame`(_ frame: WholeFrame) {
         let bytes = frame.bytes
+        var read = 0
         for place in bytes.indices {
             for change in 1...255 as ClosedRange<UInt8> {
                 var damaged = bytes
                 damaged[place] ^= change
                 // A length that grew waits for bytes that never come; everything else is an error.
-                #expect((try? decode(damaged)) ?? [] == [])
+                read += ((try? decode(damaged)) ?? []).count
             }
         }
+        #expect(read == 0)
     }
 
     @Test func `frames in a row are read wherever the pieces are cut`() throws {
