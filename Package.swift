@@ -43,6 +43,7 @@ let fuzzers: [Target] =
         fuzzer("BinaryCodec", ["Protocol"]),
         fuzzer("HTTP", ["Web"]),
         fuzzer("WebSocket", ["Web"]),
+        fuzzer("ClusterFrame", ["Cluster", "Platform"]),
     ]
 
 /// The load of `Benchmarks/journal.sh`; it exists only where `TUMULTE_BENCH` is set.

@@ -1,6 +1,7 @@
 // What an embedded backend does, synchronously, for the engine that batches and schedules. Each call is one
 // transaction: it happens whole or, when it throws, not at all (or unknown, which a retry resolves).
 
+import Platform
 import Protocol
 
 /// A snapshot's fixed fields, as they are stored beside its parts.

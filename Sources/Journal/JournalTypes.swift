@@ -1,5 +1,6 @@
 // The values that cross the journal's boundary: rows, outcomes, snapshots and what recovery returns.
 
+import Platform
 public import Protocol
 
 /// One row, sealed when first sent: a retry is byte-identical.

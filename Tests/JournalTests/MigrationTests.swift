@@ -1,5 +1,6 @@
 // A database as version 1 of the schema left it.
 
+import Platform
 import Protocol
 import Testing
 

@@ -1,6 +1,7 @@
 // Figures, printed when TUMULTE_BENCHMARK is set: rows of 500 votes of 20 bytes, one in flight for each of 64 slots.
 
 import Foundation
+import Platform
 import Protocol
 import Testing
 

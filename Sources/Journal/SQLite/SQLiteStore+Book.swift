@@ -2,6 +2,7 @@
 // and the slot's epoch. Recovery trusts it for what no row can tell: which snapshot is the newest, which rows are
 // needed. Each campaign with rows or snapshots has an entry, so a missing one shows, and is rebuilt from those.
 
+import Platform
 import Protocol
 
 /// The entries of one slot.

@@ -1,5 +1,6 @@
 // Reading a slot back: verified snapshots, then every later row without a gap; and giving up what is damaged.
 
+import Platform
 import Protocol
 
 extension SQLiteStore {

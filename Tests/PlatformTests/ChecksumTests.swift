@@ -1,4 +1,4 @@
-import Journal
+import Platform
 import Testing
 
 struct ChecksumTests {
@@ -16,6 +16,14 @@ struct ChecksumTests {
             pieces.add(Array(bytes[..<cut]))
             pieces.add(Array(bytes[cut...]))
             #expect(pieces.value == Checksum.of(bytes))
+        }
+    }
+
+    @Test func `memory in one piece has the checksum of its bytes, whatever its length`() {
+        let bytes = (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 91) }
+        for length in 0...300 {
+            let part = Array(bytes[..<length])
+            #expect(Checksum.of(part.span.bytes) == Checksum.of(part))
         }
     }
 

@@ -1,5 +1,5 @@
-// The checksum of journal rows and snapshots: XXH64 (Yann Collet's published algorithm), fed in pieces. It finds
-// damage, not forgery: whoever can write the data folder can also write a checksum.
+// The checksum of journal rows, snapshots and frames between nodes: XXH64 (Yann Collet's published algorithm), of one
+// piece or fed in several. It finds damage, not forgery: whoever can write the bytes can also write a checksum.
 
 /// A running XXH64 over everything that was added, as if it had been one piece.
 public struct Checksum: Sendable {
@@ -32,6 +32,15 @@ public struct Checksum: Sendable {
         var checksum = Checksum(seed: seed)
         checksum.add(bytes)
         return checksum.value
+    }
+
+    /// The checksum of one piece of memory; allocates nothing.
+    public static func of(_ bytes: RawSpan) -> UInt64 {
+        var checksum = Checksum()
+        let stripes = bytes.byteCount / 32
+        checksum.total = UInt64(bytes.byteCount)
+        checksum.consume(bytes, from: 0, stripes: stripes)
+        return checksum.finished(bytes, from: stripes * 32)
     }
 
     /// The checksum of integers, each as eight little-endian bytes.
@@ -79,20 +88,23 @@ public struct Checksum: Sendable {
     }
 
     /// The checksum of everything added so far.
-    public var value: UInt64 {
+    public var value: UInt64 { unsafe finished(rest.span.bytes, from: 0) }
+
+    /// Takes in the tail, fewer than 32 bytes, and mixes.
+    private func finished(_ tail: RawSpan, from start: Int) -> UInt64 {
         var hash: UInt64
         if total >= 32 {
             hash = Self.rotate(lane1, 1) &+ Self.rotate(lane2, 7)
             hash = hash &+ Self.rotate(lane3, 12) &+ Self.rotate(lane4, 18)
-            for lane in [lane1, lane2, lane3, lane4] {
-                hash = (hash ^ Self.round(0, lane)) &* Self.prime1 &+ Self.prime4
-            }
+            hash = (hash ^ Self.round(0, lane1)) &* Self.prime1 &+ Self.prime4
+            hash = (hash ^ Self.round(0, lane2)) &* Self.prime1 &+ Self.prime4
+            hash = (hash ^ Self.round(0, lane3)) &* Self.prime1 &+ Self.prime4
+            hash = (hash ^ Self.round(0, lane4)) &* Self.prime1 &+ Self.prime4
         } else {
             hash = seed &+ Self.prime5
         }
         hash = hash &+ total
-        let tail = unsafe rest.span.bytes
-        var offset = 0
+        var offset = start
         while tail.byteCount - offset >= 8 {
             hash ^= Self.round(0, Self.word(tail, offset))
             hash = Self.rotate(hash, 27) &* Self.prime1 &+ Self.prime4
@@ -100,13 +112,13 @@ public struct Checksum: Sendable {
         }
         if tail.byteCount - offset >= 4 {
             var half: UInt64 = 0
-            for index in 0..<4 { half |= UInt64(rest[offset + index]) << UInt64(8 * index) }
+            for index in 0..<4 { half |= UInt64(Self.byte(tail, offset + index)) << UInt64(8 * index) }
             hash ^= half &* Self.prime1
             hash = Self.rotate(hash, 23) &* Self.prime2 &+ Self.prime3
             offset += 4
         }
         while offset < tail.byteCount {
-            hash ^= UInt64(rest[offset]) &* Self.prime5
+            hash ^= UInt64(Self.byte(tail, offset)) &* Self.prime5
             hash = Self.rotate(hash, 11) &* Self.prime1
             offset += 1
         }
@@ -132,6 +144,12 @@ public struct Checksum: Sendable {
     private static func word(_ bytes: RawSpan, _ offset: Int) -> UInt64 {
         // Safe: the span checks its bounds, and every bit pattern is a UInt64.
         unsafe UInt64(littleEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    @inline(__always)
+    private static func byte(_ bytes: RawSpan, _ offset: Int) -> UInt8 {
+        // Safe: the span checks its bounds, and every bit pattern is a byte.
+        unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self)
     }
 
     @inline(__always)

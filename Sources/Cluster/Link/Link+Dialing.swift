@@ -1,0 +1,172 @@
+// How a link comes to its socket, how it loses it, and how it ends: the one task of a link, and what wakes it.
+
+public import Platform
+
+extension Link {
+    /// Starts dialling; call once.
+    public func open() {
+        precondition(dialing == nil && !isClosing, "a link was opened twice")
+        shared.assumeIsolated { $0.add(self) }
+        // The link is held until it is closed.
+        dialing = Task(executorPreference: shared.loop) { await self.dial() }
+    }
+
+    /// Closes the link for good: what was gathered leaves, where the socket takes it; requests without an answer are
+    /// told of. Returns once nothing of the link is left on the loop but its socket's end. Safe to repeat.
+    public func close() async {
+        isClosing = true
+        attempt?.cancel()
+        endPause()
+        end(.local)
+        await dialing?.value
+        leaveLoop()
+    }
+
+    private func leaveLoop() { shared.assumeIsolated { $0.remove(self) } }
+
+    private func dial() async {
+        while !isClosing {
+            await attemptOnce()
+            guard !isClosing else { return }
+            let nanoseconds = backoff.failed(random: shared.configuration.random.next())
+            await pause(nanoseconds)
+        }
+    }
+
+    /// Connects and stays until the connection is over.
+    private func attemptOnce() async {
+        let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + Self.connectTimeout)
+        let addresses: [TCPAddress]
+        do throws(ResolveError) {
+            addresses = try await shared.resolver.resolve(host, deadline: deadline)
+        } catch {
+            return note("\(error)")
+        }
+        for address in addresses {
+            guard !isClosing else { return }
+            let now = MonotonicTime.now
+            guard now < deadline else { return note("connecting took too long") }
+            switch await connect(
+                TCPAddress(bytes: address.bytes, port: port), timeout: deadline.nanoseconds - now.nanoseconds)
+            {
+            case .failure(let error): note("\(error)")
+            case .success(let stream): return await stay(stream)
+            }
+        }
+    }
+
+    private func connect(_ address: TCPAddress, timeout: UInt64) async -> Result<TCPStream, SystemError> {
+        let outcome: Result<TCPStream, SystemError> = await withCheckedContinuation { continuation in
+            attempt = TCPConnectAttempt(to: address, on: shared.loop, timeoutNanoseconds: timeout) { outcome in
+                continuation.resume(returning: outcome)
+            }
+        }
+        attempt = nil
+        return outcome
+    }
+
+    private func stay(_ stream: TCPStream) async {
+        guard !isClosing else { return stream.close() }
+        await withCheckedContinuation { continuation in
+            whileConnected = continuation
+            stream.handler = self
+            pipe = LinkPipe(stream)
+            let configuration = shared.configuration
+            var handshake = LinkHandshake(
+                .dialer, as: configuration.identity, versions: configuration.versions, key: configuration.key,
+                expectedName: expectedName, random: configuration.random, now: shared.now)
+            let actions = handshake.connected()
+            phase = .shakingHands(handshake)
+            stream.startReading()
+            run(actions)
+        }
+    }
+
+    // MARK: - The end of a connection
+
+    /// A connection that never became a link.
+    func endAttempt(_ failure: String) {
+        note(failure)
+        release()
+    }
+
+    /// The end of whatever there is; where it was an open link, its requests and its handler are told.
+    func end(_ reason: LinkCloseReason) {
+        switch phase {
+        case .away: break
+        case .shakingHands: endAttempt("\(reason)")
+        case .open(let peer):
+            shared.configuration.log.info(
+                "link.closed",
+                [("peer", .string(peer.identity.name)), ("reason", .string("\(reason)"))])
+            if shared.now - openedAt >= Self.steadyTime { backoff.succeeded() }
+            release()
+            for loss in machine.closed() { handler.linkLost(self, loss) }
+            handler.linkClosed(self, reason)
+        }
+    }
+
+    /// Lets go of the socket, and lets the task go on.
+    private func release() {
+        phase = .away
+        pipe?.close()
+        pipe = nil
+        let continuation = whileConnected
+        whileConnected = nil
+        continuation?.resume()
+    }
+
+    private func note(_ failure: String) {
+        guard !isClosing, failure != loggedFailure else { return }
+        loggedFailure = failure
+        shared.configuration.log.warn(
+            "link.failed",
+            [
+                ("node", .string(expectedName ?? "")), ("address", .string("\(host):\(port)")),
+                ("reason", .string(failure)),
+            ])
+    }
+
+    // MARK: - Pauses
+
+    private func pause(_ nanoseconds: UInt64) async {
+        await withCheckedContinuation { continuation in
+            guard !isClosing else { return continuation.resume() }
+            pause = (shared.now + nanoseconds, continuation)
+        }
+    }
+
+    /// The pause is over, or cut short.
+    func endPause() {
+        let paused = pause
+        pause = nil
+        paused?.continuation.resume()
+    }
+
+    // MARK: - The socket
+
+    /// For the stream alone.
+    public nonisolated func streamReceived(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer) {
+        // Safe: the buffer is the loop's own, valid during this call, and the call stays on the loop's thread.
+        nonisolated(unsafe) let bytes = unsafe bytes
+        assumeIsolated { unsafe $0.received(stream, bytes) }
+    }
+
+    /// For the stream alone.
+    public nonisolated func streamDrained(_ stream: TCPStream) { assumeIsolated { $0.drained(stream) } }
+
+    /// For the stream alone.
+    public nonisolated func streamClosed(_ stream: TCPStream, _ reason: TCPCloseReason) {
+        assumeIsolated { $0.closed(stream, reason) }
+    }
+
+    private func closed(_ stream: TCPStream, _ reason: TCPCloseReason) {
+        guard let pipe, pipe.stream === stream else { return }
+        pipe.closed()
+        switch reason {
+        case .local: end(.local)
+        case .endOfFile: end(.endOfStream)
+        case .failed(let code): end(.broken(code))
+        }
+    }
+}
