@@ -31,6 +31,7 @@ every_bit() {
 }
 
 start_postgres
+start_redis
 stage 'thread sanitizer' sanitized thread .build-tsan || true
 stage 'address sanitizer' sanitized address .build-asan || true
 stage 'every bit of the journal flipped' every_bit || true
