@@ -3,7 +3,7 @@
 #
 # `start` serves DIR on 127.0.0.1:PORT with a password and an append-only file, and prints the URL. PORT 0 or none takes
 # a free one, and keeps it when started again. Lines in REDIS_SETTINGS (`replicaof 127.0.0.1 7000`) go to the server's
-# configuration. `stop` ends it and keeps DIR; `kill` does not ask, and also ends one that is stopped by a signal.
+# configuration, words in REDIS_FLAGS (`--sentinel`) to its command line. `stop` ends it and keeps DIR; `kill` does not ask, and also ends one that is stopped by a signal.
 # `url` prints the URL. The server runs as the current user; its process id is in DIR/redis.pid.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -66,7 +66,8 @@ save ""
 ${REDIS_SETTINGS:-}
 END
         )
-        redis-server "$dir/redis.conf" >/dev/null </dev/null || fail "Redis did not start in $dir"
+        # shellcheck disable=SC2086
+        redis-server "$dir/redis.conf" ${REDIS_FLAGS:-} >/dev/null </dev/null || fail "Redis did not start in $dir"
     fi
     await 'it did not answer in time' answers
     url

@@ -75,8 +75,7 @@ import Testing
         "redis://u:hunter2@é", "redis+sentinel://u:hunter2@h", "redis+sentinel://u:hunter2@h/",
         "redis+sentinel://u:hunter2@h//0", "redis+sentinel://u:hunter2@h,/m", "redis+sentinel://u:hunter2@,h/m",
         "redis+sentinel://u:hunter2@/m", "redis+sentinel://u:hunter2@h/m/0/1", "redis+sentinel://u:hunter2@h/m%",
-        "redis+sentinel://u:hunter2@1,2,3,4,5,6,7,8,9/m", "redis://u:hunter2@" + String(repeating: "h", count: 254),
-        "redis://u:hunter2@" + String(repeating: "h", count: 5_000),
+        "redis+sentinel://u:hunter2@1,2,3,4,5,6,7,8,9/m",
     ])
     func `nonsense is refused in one line that keeps the password to itself`(_ text: String) {
         let error = #expect(throws: RedisError.self) { try RedisConfiguration(text) }
@@ -84,6 +83,18 @@ import Testing
         #expect(error?.outcome == .notSent)
         #expect(error?.description.contains("hunter2") == false)
         #expect(error?.description.contains("\n") == false)
+    }
+
+    @Test func `a host or a URL that is too long is refused`() throws {
+        _ = try RedisConfiguration("redis://" + String(repeating: "h", count: 253))
+        for count in [254, 5_000] {
+            #expect(throws: RedisError.self) {
+                try RedisConfiguration("redis://" + String(repeating: "h", count: count))
+            }
+        }
+        #expect(throws: RedisError.self) {
+            try RedisConfiguration("redis://:\(String(repeating: "x", count: 4_096))@h")
+        }
     }
 
     @Test func `every prefix and every changed byte is parsed or refused, never more`() throws {

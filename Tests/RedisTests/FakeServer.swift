@@ -27,21 +27,20 @@ final class FakeServer: Sendable {
         Thread {
             while true {
                 let client = accept(listener, nil, nil)
-                guard client >= 0 else { return }
+                guard client >= 0 else { break }
                 Thread {
                     script(FakePeer(client))
                     Foundation.close(client)
                 }.start()
             }
+            Foundation.close(listener)
         }.start()
     }
 
     var url: String { "redis://127.0.0.1:\(port)" }
 
-    func close() {
-        shutdown(listener, Int32(SHUT_RDWR))
-        Foundation.close(listener)
-    }
+    /// From now on connections are refused. The thread closes the descriptor, which nobody may get before it is gone.
+    func close() { shutdown(listener, Int32(SHUT_RDWR)) }
 }
 
 /// One client of a fake server.

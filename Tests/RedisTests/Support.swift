@@ -6,7 +6,7 @@ import Testing
 
 @testable import Redis
 
-/// The URL of a server that the tests may use; without it the tests that need one are skipped.
+/// The URL of a server that scripts/redis.sh started; without it the tests that need one are skipped.
 let serverURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]
 
 extension Trait where Self == ConditionTrait {
@@ -131,17 +131,17 @@ struct PrivateServer {
 
     /// Starts it, again on the same port, and returns its URL.
     @discardableResult
-    func start(settings: String = "") async throws -> String {
-        try await script("start", settings)
+    func start(settings: String = "", flags: String = "") async throws -> String {
+        try await script("start", ["REDIS_SETTINGS": settings, "REDIS_FLAGS": flags])
         return "redis://:tumulte@127.0.0.1:\(try port)/0"
     }
 
     var port: UInt16 { get throws { try #require(UInt16(try word(in: "port"))) } }
 
-    func stop() async throws { try await script("stop", "") }
+    func stop() async throws { try await script("stop") }
 
     /// SIGKILL.
-    func kill() async throws { try await script("kill", "") }
+    func kill() async throws { try await script("kill") }
 
     /// The process stands still, its sockets stay open.
     func freeze() throws { try signal(SIGSTOP) }
@@ -159,10 +159,10 @@ struct PrivateServer {
 
     func remove() { try? FileManager.default.removeItem(atPath: folder) }
 
-    private func script(_ command: String, _ settings: String) async throws {
+    private func script(_ command: String, _ environment: [String: String] = [:]) async throws {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
         let words = [root.appendingPathComponent("scripts/redis.sh").path, command, folder]
-        try await run(words, environment: ["REDIS_SETTINGS": settings])
+        try await run(words, environment: environment)
     }
 }
 
