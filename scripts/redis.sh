@@ -17,14 +17,22 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# What a process calls itself; nothing once it has ended.
+title() {
+    if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline"; else ps -o args= -p "$1"; fi
+}
+
 # Whether this folder's own server runs: a number in a file may long belong to another process.
 running() {
     local pid
     pid=$(cat "$dir/redis.pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null \
-        && ps -o args= -p "$pid" | grep -q "redis-server.*:$(cat "$dir/port")"
+        && title "$pid" | grep -q "redis-server.*:$(cat "$dir/port")"
 }
 
-url() { printf 'redis://:%s@127.0.0.1:%s/0\n' "$password" "$(cat "$dir/port")"; }
+url() {
+    [ -e "$dir/port" ] || fail "There is no Redis in $dir"
+    printf 'redis://:%s@127.0.0.1:%s/0\n' "$password" "$(cat "$dir/port")"
+}
 
 cli() { REDISCLI_AUTH=$password redis-cli --no-auth-warning -h 127.0.0.1 -p "$(cat "$dir/port")" "$@"; }
 
