@@ -15,7 +15,8 @@ struct GarbageTests {
         "HTTP/1.1 400 Bad Request\r\n\r\n", "\0\0\0\0\r\n", "$-2\r\n", "$x\r\n", "*-5\r\n", "*x\r\n", ":\r\n", ":x\r\n",
         "+OK\r\n+OK\r\n+OK\r\n", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", ",1.5\r\n",
         "#t\r\n", "%1\r\n+a\r\n+b\r\n", "~1\r\n+a\r\n", ">1\r\n+a\r\n", "_\r\n", "(1\r\n", "=5\r\ntxt:a\r\n",
-        "$99999999999999999999\r\n", "-ERR max number of clients reached\r\n",
+        "$99999999999999999999\r\n", "*2147483647\r\n", "*1\r\n*1048577\r\n", "*99999999999\r\n",
+        "-ERR max number of clients reached\r\n",
     ])
     func `garbage ends the connection and nothing else`(_ garbage: String) async throws {
         let count = Locked(0)
@@ -78,6 +79,25 @@ struct GarbageTests {
             await lost.reached(1)
             #expect(lost.all[0].reason == .decoding)
             same(try await redis.command("PING", deadline: within(20)), .status("OK"))
+        }
+        server.close()
+    }
+
+    @Test func `an array that announces too many elements is refused before memory is asked for it`() async throws {
+        let server = FakeServer { peer in
+            _ = peer.readCommand()
+            peer.write("+PONG\r\n")
+            guard let count = peer.readCommand()?.last else { return }
+            peer.write("*\(count)\r\n")
+            peer.drain()
+        }
+        try await withConnection(server.url) { redis in
+            for (count, reason) in [("2147483647", RedisError.Reason.connectionLost), ("1048576", .deadline)] {
+                let error = await failure { () async throws(RedisError) in
+                    try await redis.command("LRANGE", [RedisArgument(count)], deadline: within(1))
+                }
+                #expect(error?.reason == reason && error?.outcome == .unknown)
+            }
         }
         server.close()
     }

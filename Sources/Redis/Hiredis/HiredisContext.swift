@@ -36,6 +36,10 @@ final class HiredisContext {
         var failure = "the connection broke"
         /// Callbacks that the library still holds.
         var callbacks = 0
+        /// What the library's reader makes replies with.
+        let functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
+
+        deinit { unsafe functions.deallocate() }
     }
 
     private let hooks = Hooks()
@@ -59,6 +63,7 @@ final class HiredisContext {
             throw RedisError(.notSent, .connecting, error.description)
         }
         unsafe hooks.context = context
+        unsafe tumulte_redis_bound_arrays(context.pointee.c.reader, hooks.functions)
         let data = unsafe Unmanaged.passUnretained(hooks).toOpaque()
         unsafe context.pointee.data = data
         unsafe context.pointee.ev.data = data
