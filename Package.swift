@@ -2,7 +2,7 @@
 //
 // The layers, bottom up; the build refuses an import that is not declared here.
 //
-//   C wrappers ─► Protocol, Platform, Web, Postgres ─► Domain, Cluster, Journal ─► Node ─► tumulte
+//   C wrappers ─► Protocol, Platform, Web, Postgres, Redis ─► Domain, Cluster, Journal ─► Node ─► tumulte
 //
 import PackageDescription
 
@@ -66,6 +66,7 @@ let package = Package(
         .systemLibrary(name: "CSQLite"),  // Journal/SQLite
         .systemLibrary(name: "CSodium"),  // Platform/Crypto
         .systemLibrary(name: "CPostgres"),  // Postgres/LibPQ
+        .systemLibrary(name: "CHiredis"),  // Redis/Hiredis
         .systemLibrary(name: "CZlib"),  // Web/Deflate
         .systemLibrary(name: "CHTTPParser"),  // Web/HTTP
 
@@ -73,6 +74,7 @@ let package = Package(
         module("Platform", ["Protocol", "CUV", "CSodium"]),
         module("Web", ["CHTTPParser", "CZlib"]),
         module("Postgres", ["Protocol", "Platform", "CPostgres"]),
+        module("Redis", ["Platform", "CHiredis"]),
         module("Domain", ["Protocol"]),
         module("Cluster", ["Protocol", "Platform"]),
         module("Journal", ["Protocol", "Platform", "Postgres", "CSQLite"]),
@@ -87,6 +89,7 @@ let package = Package(
         tests("PlatformTests", ["Platform", "Protocol"]),
         tests("WebTests", ["Web", "CWslay"]),
         tests("PostgresTests", ["Postgres", "Protocol", "Platform"]),
+        tests("RedisTests", ["Redis", "Platform"]),
         tests("DomainTests", ["Domain", "Protocol"]),
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
         tests("JournalTests", ["Journal", "Protocol", "Platform", "Postgres", "CFaultVFS", "CSQLite"]),

@@ -20,9 +20,11 @@ run   | header sqlite3.h       | libsqlite3-dev     | sqlite      | sqlite-devel
 run   | header sodium.h        | libsodium-dev      | libsodium   | libsodium-devel
 run   | header zlib.h          | zlib1g-dev         | zlib        | zlib-devel
 run   | header libpq-fe.h      | libpq-dev          | libpq       | libpq-devel
+run   | header hiredis/async.h | libhiredis-dev    | hiredis     | hiredis-devel
 run   | header http_parser.h   | libhttp-parser-dev | http-parser | http-parser-devel
 test  | header wslay/wslay.h   | libwslay-dev       | wslay       | wslay-devel
 test  | postgres               | postgresql         | postgresql  | postgresql-server
+test  | redis                  | redis-server       | redis       | redis
 test  | compiler               | gcc                | llvm        | gcc
 test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
@@ -51,8 +53,9 @@ present() {
         'command '*) [ "$(uname)" != Linux ] || command -v "${1#command }" >/dev/null ;;
         python) command -v python3 >/dev/null ;;
         venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
-        # Debian's package also starts a server on port 5432, which the tests leave alone: theirs are private.
+        # Debian's packages also start servers on ports 5432 and 6379, which the tests leave alone: theirs are private.
         postgres) scripts/postgres.sh find 2>/dev/null ;;
+        redis) command -v redis-server ;;
         browser) command -v chromium || command -v chromium-browser || command -v google-chrome || [ -d /Applications/Chromium.app ] ;;
         compiler) command -v cc || command -v clang || command -v gcc ;;
     esac >/dev/null

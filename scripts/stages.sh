@@ -48,15 +48,30 @@ stage() {
 # outside the project, where the server's user may not be allowed.
 start_postgres() {
     POSTGRES_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tumulte-postgres.XXXXXX")
-    trap end_postgres EXIT
+    trap end_servers EXIT
     TUMULTE_TEST_POSTGRES=$(scripts/postgres.sh start "$POSTGRES_DIR") \
         || fail "The tests need a PostgreSQL server, and none could be started"
     export TUMULTE_TEST_POSTGRES
 }
 
-end_postgres() {
-    scripts/postgres.sh kill "$POSTGRES_DIR" || true
-    rm -rf "$POSTGRES_DIR"
+# Starts a Redis of this run's own and names it in TUMULTE_TEST_REDIS; it ends with the script.
+start_redis() {
+    REDIS_DIR=$(mktemp -d "${TMPDIR:-/tmp}/tumulte-redis.XXXXXX")
+    trap end_servers EXIT
+    TUMULTE_TEST_REDIS=$(scripts/redis.sh start "$REDIS_DIR") \
+        || fail "The tests need a Redis server, and none could be started"
+    export TUMULTE_TEST_REDIS
+}
+
+end_servers() {
+    if [ -n "${POSTGRES_DIR:-}" ]; then
+        scripts/postgres.sh kill "$POSTGRES_DIR" || true
+        rm -rf "$POSTGRES_DIR"
+    fi
+    if [ -n "${REDIS_DIR:-}" ]; then
+        scripts/redis.sh kill "$REDIS_DIR" || true
+        rm -rf "$REDIS_DIR"
+    fi
 }
 
 # Prints the table of stages and the closing line; exits 1 if anything failed.

@@ -37,6 +37,7 @@ every_bit() {
 }
 
 start_postgres
+start_redis
 stage 'thread sanitizer' sanitized thread .build-tsan || true
 stage 'address sanitizer' sanitized address .build-asan || true
 stage 'tables and replays, optimized' optimized && record replay 'tables and replays, optimized' || true

@@ -18,6 +18,7 @@ limit() {
 stage 'lint' scripts/lint.sh || true
 
 start_postgres
+start_redis
 
 if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
     stage 'swift test' limit 1800 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" || true
