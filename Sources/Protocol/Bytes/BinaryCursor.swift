@@ -2,7 +2,7 @@
 // one way to write each value: an integer that is not in its shortest form is refused.
 
 /// Why bytes are not a message in the binary encoding.
-enum BinaryError: Error, Sendable, Equatable {
+package enum BinaryError: Error, Sendable, Equatable {
     /// The bytes stop before the value does.
     case truncated
     /// An integer above 64 bits or with needless bytes.
@@ -22,17 +22,20 @@ enum BinaryError: Error, Sendable, Equatable {
 }
 
 /// A place in a binary message, with the operations that move it forward.
-struct BinaryCursor {
-    private(set) var offset = 0
+package struct BinaryCursor {
+    package private(set) var offset = 0
 
-    mutating func byte(_ bytes: Span<UInt8>) throws(BinaryError) -> UInt8 {
+    /// At the first byte.
+    package init() {}
+
+    package mutating func byte(_ bytes: Span<UInt8>) throws(BinaryError) -> UInt8 {
         guard offset < bytes.count else { throw .truncated }
         let byte = bytes[offset]
         offset += 1
         return byte
     }
 
-    mutating func unsigned(_ bytes: Span<UInt8>) throws(BinaryError) -> UInt64 {
+    package mutating func unsigned(_ bytes: Span<UInt8>) throws(BinaryError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while true {
@@ -47,27 +50,27 @@ struct BinaryCursor {
         }
     }
 
-    mutating func signed(_ bytes: Span<UInt8>) throws(BinaryError) -> Int64 {
+    package mutating func signed(_ bytes: Span<UInt8>) throws(BinaryError) -> Int64 {
         let folded = try unsigned(bytes)
         return Int64(bitPattern: folded >> 1) ^ -Int64(bitPattern: folded & 1)
     }
 
     /// A length, followed by at least that many bytes.
-    mutating func length(_ bytes: Span<UInt8>) throws(BinaryError) -> Int {
+    package mutating func length(_ bytes: Span<UInt8>) throws(BinaryError) -> Int {
         let length = try unsigned(bytes)
         guard length <= UInt64(bytes.count - offset) else { throw .truncated }
         return Int(length)
     }
 
     /// A count of elements that take at least one byte each.
-    mutating func count(_ bytes: Span<UInt8>, limit: Int, _ name: String) throws(BinaryError) -> Int {
+    package mutating func count(_ bytes: Span<UInt8>, limit: Int, _ name: String) throws(BinaryError) -> Int {
         let count = try length(bytes)
         guard count <= limit else { throw .field(name, "must be a list of at most \(limit)") }
         return count
     }
 
     @inline(__always)
-    mutating func uuid(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> UUIDv7 {
+    package mutating func uuid(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> UUIDv7 {
         guard bytes.count - offset >= 16 else { throw .truncated }
         let high = bytes.word(at: offset).byteSwapped
         let low = bytes.word(at: offset + 8).byteSwapped
@@ -78,7 +81,7 @@ struct BinaryCursor {
         return id
     }
 
-    mutating func position(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> Position {
+    package mutating func position(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> Position {
         let position = Position(epoch: try unsigned(bytes), seq: try unsigned(bytes))
         guard position.epoch <= Position.componentLimit, position.seq <= Position.componentLimit else {
             throw .field(name.description, FieldFault.position)
@@ -86,7 +89,7 @@ struct BinaryCursor {
         return position
     }
 
-    mutating func timestamp(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> Timestamp {
+    package mutating func timestamp(_ bytes: Span<UInt8>, _ name: StaticString) throws(BinaryError) -> Timestamp {
         let time = Timestamp(milliseconds: try signed(bytes))
         guard Timestamp.textRange.contains(time) else {
             throw .field(name.description, "must lie in the years 0 to 9999")
@@ -95,7 +98,7 @@ struct BinaryCursor {
     }
 
     /// A string of that many bytes; a longer one is refused before it is made.
-    mutating func string(
+    package mutating func string(
         _ bytes: Span<UInt8>, _ name: StaticString, _ bounds: ClosedRange<Int>
     ) throws(BinaryError) -> String {
         let length = try length(bytes)
@@ -109,18 +112,18 @@ struct BinaryCursor {
     }
 
     /// The place of a length and that many bytes.
-    mutating func blob(_ bytes: Span<UInt8>) throws(BinaryError) -> Range<Int> {
+    package mutating func blob(_ bytes: Span<UInt8>) throws(BinaryError) -> Range<Int> {
         let length = try length(bytes)
         offset += length
         return (offset - length)..<offset
     }
 
     /// A string of any length.
-    mutating func string(_ bytes: Span<UInt8>) throws(BinaryError) -> String {
+    package mutating func string(_ bytes: Span<UInt8>) throws(BinaryError) -> String {
         try string(bytes, "text", 0...Int.max)
     }
 
-    mutating func finish(_ bytes: Span<UInt8>) throws(BinaryError) {
+    package mutating func finish(_ bytes: Span<UInt8>) throws(BinaryError) {
         guard offset == bytes.count else { throw .trailing }
     }
 }

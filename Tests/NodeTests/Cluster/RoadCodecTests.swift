@@ -1,0 +1,221 @@
+// What crosses between nodes: there and back, every prefix, every corrupted byte.
+
+import Domain
+import Protocol
+import Testing
+
+@testable import Node
+
+struct RoadCodecTests {
+    private static let now = Timestamp(milliseconds: 1_800_000_000_000)
+    private static let campaign = CampaignID(UUIDv7(at: now, random: 7))
+    private static let poll = PollID(UUIDv7(at: now, random: 8))
+    private static let host = Principal(
+        role: .host, subject: "gm", channel: "north", expiresAt: now.advanced(byMilliseconds: 5), isOpenMode: false)
+    private static let mark = IdempotencyMark(
+        key: Hash128(high: 1, low: 0xFEDC_BA98_7654_3210), body: Hash128(high: .max, low: 4))
+
+    private static func command(_ body: CommandBody, age: Int64 = 3) -> Command {
+        Command(
+            campaign: campaign, ticket: .ofEdge(0), receivedAt: now.advanced(byMilliseconds: -age), body: body)
+    }
+
+    private static func vote(_ option: Int, poll: PollID = poll, voter: String?, channel: String?, key: String?)
+        -> CommandBody
+    { .vote(VoteCommand(poll: poll, option: option, voter: voter, channel: channel, key: key)) }
+
+    private static let bodies: [CommandBody] = [
+        vote(0, voter: nil, channel: nil, key: nil),
+        vote(-4, voter: "vö", channel: "c", key: String(repeating: "k", count: 64) + "#999"),
+        vote(1, poll: PollID(UUIDv7(at: now, random: 9)), voter: "v", channel: nil, key: nil),
+        .verify,
+        .manage(.update(host, CampaignPatch(name: "New", description: .set("text"))), nil),
+        .manage(.update(.openMode, CampaignPatch(name: nil, description: .clear)), nil),
+        .manage(.update(host, CampaignPatch(name: nil, description: .keep)), nil),
+        .manage(.delete(host), nil),
+        .manage(
+            .launch(
+                host, PollDraft(question: "Which?", options: ["a", "b"], durationSeconds: 60, type: .unique)), mark),
+        .manage(.cancel(host, poll), mark),
+        .manage(.signal(host, name: "dice", data: Array("{\"n\":6}".utf8)), nil),
+        .manage(.readCampaign, nil), .manage(.readPolls(limit: 20), nil), .manage(.readPoll(poll), nil),
+    ]
+
+    private static func encoded(_ commands: [Command]) -> [UInt8] {
+        var output: [UInt8] = []
+        let end = RoadCodec.append(commands, from: 0, at: now, to: &output)
+        #expect(end == commands.count)
+        return output
+    }
+
+    private static func decoded(_ bytes: [UInt8]) throws(BinaryError) -> [RoadCodec.Received] {
+        let span = bytes.span
+        return try RoadCodec.whole(span) { cursor throws(BinaryError) in
+            guard try RoadCodec.form(&cursor, span) == .commands else { throw .unknownKind }
+            let read = try RoadCodec.commands(&cursor, span, at: now)
+            guard read.campaign == campaign else { throw .unknownKind }
+            return read.commands
+        }
+    }
+
+    /// Commands hold no tickets on the road, so their descriptions can be compared.
+    private static func texts(_ commands: [RoadCodec.Received]) -> [String] {
+        commands.map { "\($0.receivedAt.milliseconds) \($0.body)" }
+    }
+
+    @Test func `commands arrive as they were sent`() throws {
+        let commands = Self.bodies.enumerated().map { Self.command($0.element, age: Int64($0.offset * 100)) }
+        let arrived = try Self.decoded(Self.encoded(commands))
+        #expect(
+            Self.texts(arrived) == commands.map { "\($0.receivedAt.milliseconds) \($0.body)" })
+    }
+
+    @Test func `ages are bounded, and never negative`() throws {
+        let old = Self.command(.verify, age: 3_600_000)
+        let early = Self.command(.verify, age: -50)
+        let arrived = try Self.decoded(Self.encoded([old, early]))
+        #expect(arrived.map { Self.now.milliseconds(since: $0.receivedAt) } == [60_000, 0])
+    }
+
+    @Test func `a batch that is too large leaves in parts`() throws {
+        let data = [UInt8](repeating: UInt8(ascii: "1"), count: Limits.signalDataBytesLimit)
+        let commands = (0..<40).map { _ in Self.command(.manage(.signal(Self.host, name: "s", data: data), nil)) }
+        var parts: [Int] = []
+        var start = 0
+        while start < commands.count {
+            var output: [UInt8] = []
+            let end = RoadCodec.append(commands, from: start, at: Self.now, to: &output)
+            #expect(output.count <= RoadCodec.requestBytesTarget + Limits.signalDataBytesLimit + 1024)
+            parts.append(try Self.decoded(output).count)
+            start = end
+        }
+        #expect(parts.reduce(0, +) == commands.count)
+        #expect(parts.count > 1)
+    }
+
+    @Test func `no prefix of commands is taken for the whole`() {
+        let bytes = Self.encoded(Self.bodies.map { Self.command($0) })
+        for end in bytes.indices { #expect(throws: BinaryError.self) { try Self.decoded(Array(bytes[..<end])) } }
+        #expect(throws: BinaryError.self) { try Self.decoded(bytes + [0]) }
+    }
+
+    @Test func `a corrupted byte is refused or read as something else, and never crashes`() {
+        let bytes = Self.encoded(Self.bodies.map { Self.command($0) })
+        let whole = try? Self.texts(Self.decoded(bytes))
+        #expect(whole != nil)
+        for index in bytes.indices {
+            for bit in 0..<8 {
+                var damaged = bytes
+                damaged[index] ^= 1 << bit
+                if let read = try? Self.texts(Self.decoded(damaged)) { #expect(read != whole) }
+            }
+        }
+    }
+
+    @Test func `a creation arrives as it was sent`() throws {
+        for (description, mark) in [("d" as String?, Self.mark as IdempotencyMark?), (nil, nil)] {
+            let creation = CreationCommand(
+                slot: Slot(4095), principal: Self.host, draft: CampaignDraft(name: "Name", description: description),
+                mark: mark, ticket: .ofEdge(3), receivedAt: Self.now.advanced(byMilliseconds: -9))
+            var output: [UInt8] = []
+            RoadCodec.append(creation, at: Self.now, to: &output)
+            let bytes = output
+            let read = try RoadCodec.whole(bytes.span) { cursor throws(BinaryError) in
+                #expect(try RoadCodec.form(&cursor, bytes.span) == .creation)
+                return try RoadCodec.creation(&cursor, bytes.span, at: Self.now, ticket: .ofEdge(3))
+            }
+            #expect("\(read)" == "\(creation)")
+            for end in 1..<bytes.count {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) {
+                    try RoadCodec.whole(prefix.span) { cursor throws(BinaryError) in
+                        _ = try RoadCodec.form(&cursor, prefix.span)
+                        return try RoadCodec.creation(&cursor, prefix.span, at: Self.now, ticket: .ofEdge(3))
+                    }
+                }
+            }
+        }
+    }
+
+    private static let answers: [RoadAnswer] = [
+        .vote(.counted, Position(epoch: 5, seq: 9)), .vote(.same, Position(epoch: 5, seq: 9)),
+        .reply(.failure(ClientError(.pollClosed, "over"))), .vote(.moved, Position(epoch: 5, seq: 9)),
+        .vote(.duplicate, Position(epoch: 5, seq: 10)), .reply(.signal(Position(epoch: 1, seq: 0))),
+        .reply(.document(status: 201, json: Array("{}".utf8))),
+        .reply(
+            .failure(
+                ClientError(
+                    .badRequest, "no", details: [.init(field: "name", message: "short")], retryAfterMilliseconds: 70))),
+    ]
+
+    @Test func `answers arrive in the order of their commands`() throws {
+        var output: [UInt8] = []
+        RoadCodec.append(Self.answers, to: &output)
+        let bytes = output
+        let read = try RoadCodec.answers(Self.answers.count, bytes.span)
+        #expect(read.map { "\($0)" } == Self.answers.map { "\($0)" })
+        for count in [Self.answers.count - 1, Self.answers.count + 1] {
+            #expect(throws: BinaryError.self) { try RoadCodec.answers(count, bytes.span) }
+        }
+        for end in bytes.indices {
+            let prefix = Array(bytes[..<end])
+            #expect(throws: BinaryError.self) { try RoadCodec.answers(Self.answers.count, prefix.span) }
+        }
+        for index in bytes.indices {
+            for bit in 0..<8 {
+                var damaged = bytes
+                damaged[index] ^= 1 << bit
+                _ = try? RoadCodec.answers(Self.answers.count, damaged.span)
+            }
+        }
+    }
+
+    private static let events: [ServerEvent] = [
+        ServerEvent(
+            campaign: campaign, position: Position(epoch: 5, seq: 10), at: now,
+            body: .pollUpdate(TallyView(id: poll, votes: [1, 2], channels: []))),
+        ServerEvent(
+            campaign: campaign, position: Position(epoch: 5, seq: 11), at: now,
+            body: .signal(name: "dice", data: Array("6".utf8))),
+    ]
+
+    @Test func `a subscription, its answer and events arrive as they were sent`() throws {
+        for after in [nil, Position(epoch: 9, seq: 3)] {
+            var output: [UInt8] = []
+            RoadCodec.append(subscriptionTo: Self.campaign, after: after, to: &output)
+            let bytes = output
+            #expect(
+                try RoadCodec.subscription(bytes.span) == SubscriptionRequest(campaign: Self.campaign, after: after))
+            for end in bytes.indices {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) { try RoadCodec.subscription(prefix.span) }
+            }
+        }
+        let subscribed = Subscribed(
+            campaign: Self.campaign, position: Position(epoch: 5, seq: 9), recovered: true, poll: nil)
+        var output: [UInt8] = []
+        let joined = Joined(subscribed: subscribed, missed: Self.events.map { SharedEvent($0) })
+        #expect(RoadCodec.append(joined, to: &output))
+        let bytes = output
+        let read = try RoadCodec.joined(bytes.span).get()
+        #expect(read.subscribed == subscribed)
+        #expect(read.missed.map(\.event) == Self.events)
+        for end in bytes.indices {
+            let prefix = Array(bytes[..<end])
+            #expect(throws: (any Error).self) { try RoadCodec.joined(prefix.span).get() }
+        }
+        var failure: [UInt8] = []
+        RoadCodec.append(joinFailure: ClientError(.notFound, "no such campaign"), to: &failure)
+        guard case .failure(let error) = try RoadCodec.joined(failure.span) else {
+            Issue.record("a failure came as a success")
+            return
+        }
+        #expect(error == ClientError(.notFound, "no such campaign"))
+        for event in Self.events {
+            var output: [UInt8] = []
+            RoadCodec.append(event, to: &output)
+            let bytes = output
+            #expect(try RoadCodec.event(bytes.span).event == event)
+        }
+    }
+}
