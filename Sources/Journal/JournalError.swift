@@ -54,6 +54,14 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another process uses the data folder; its id where it could be read.
     case locked(path: String, pid: Int?)
 
+    /// Whether the same call may succeed later, with nothing changed but the store's health.
+    public var isTransient: Bool {
+        switch self {
+        case .busy, .full, .readOnly, .io, .unavailable: true
+        case .damaged, .fenced, .outOfOrder, .newerSchema, .unusable, .locked: false
+        }
+    }
+
     /// One line for the log.
     public var description: String {
         switch self {

@@ -17,7 +17,8 @@ public final class NodeIdentity: Sendable {
     public let incarnation: UInt128
     /// Stable over restarts.
     public let name: String
-    /// `host:port` that other nodes dial; empty for a node alone.
+    /// `host:port` that other nodes dial; `:port` for the host from which the server sees this node; empty for a node
+    /// alone.
     public let address: String
     /// Share of slots.
     public let weight: Double
@@ -95,6 +96,9 @@ public final class PostgresJournal: Journal {
     /// to live and a second.
     /// - Throws: `locked` where another node renews its lease meanwhile.
     public func becomeSoleNode() async throws(JournalError) { try await core.becomeSoleNode() }
+
+    /// Who this node is.
+    public var identity: NodeIdentity { core.identity }
 
     /// Figures of the connections.
     public var connections: PostgresStatistics { core.pool.statistics }

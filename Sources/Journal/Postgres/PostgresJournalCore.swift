@@ -248,7 +248,11 @@ enum LeaseStatements {
         "lease.take", [.uuid, .text, .text, .float8, .float8],
         """
         INSERT INTO node_lease(incarnation, name, address, weight, started, expires)
-        VALUES($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
+        VALUES($1, $2,
+            CASE WHEN left($3, 1) <> ':' THEN $3
+                WHEN family(inet_client_addr()) = 6 THEN '[' || host(inet_client_addr()) || ']' || $3
+                ELSE coalesce(host(inet_client_addr()), '127.0.0.1') || $3 END,
+            $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
         """)
 
     /// Tests `dead`, never `expires`: a lapsed lease is a node's own as long as nobody has buried it.

@@ -1,20 +1,23 @@
 // A pause on a loop that can be cut short.
 
-import Platform
-
 /// One sleeper at a time, on the loop's thread.
-@safe final class LoopAlarm: @unchecked Sendable {
+@safe public final class LoopAlarm: @unchecked Sendable {
     // Safe: touched on the loop's thread alone, by the actor that owns it and by the timer.
     private var sleeper: CheckedContinuation<Void, Never>?
     private var timer: LoopTimer?
     private var isOver = false
+    private var isInterrupted = false
     private let loop: EventLoop
 
-    init(on loop: EventLoop) { self.loop = loop }
+    /// Makes one for an actor of this loop.
+    public init(on loop: EventLoop) { self.loop = loop }
 
-    /// Waits, at most so long; not at all once the alarm was rung for good.
-    func sleep(_ nanoseconds: UInt64, isolation: isolated (any Actor)? = #isolation) async {
-        guard !isOver else { return }
+    /// Waits, at most so long; not at all once the alarm was rung for good, or interrupted since the last pause.
+    public func sleep(_ nanoseconds: UInt64, isolation: isolated (any Actor)? = #isolation) async {
+        guard !isOver, !isInterrupted else {
+            isInterrupted = false
+            return
+        }
         let timer = timer ?? LoopTimer(on: loop) { [weak self] in self?.wake() }
         self.timer = timer
         await withCheckedContinuation { continuation in
@@ -24,13 +27,19 @@ import Platform
         }
     }
 
+    /// Ends this pause, or the next one where nobody sleeps now.
+    public func interrupt() {
+        if sleeper == nil { isInterrupted = true } else { wake() }
+    }
+
     /// Ends the pause, and every later one.
-    func ring() {
+    public func ring() {
         isOver = true
         wake()
     }
 
-    func close() {
+    /// Rings for good and lets go of the timer.
+    public func close() {
         ring()
         timer?.close()
         timer = nil
