@@ -80,8 +80,8 @@ let package = Package(
         module("Journal", ["Protocol", "Platform", "Postgres", "CSQLite"]),
         // The pages are compiled into the binary.
         module(
-            "Node", ["Protocol", "Platform", "Web", "Postgres", "Domain", "Cluster", "Journal"], exclude: ["Main"],
-            resources: [.embedInCode("Pages/Assets")]),
+            "Node", ["Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal"],
+            exclude: ["Main"], resources: [.embedInCode("Pages/Assets")]),
         .executableTarget(
             name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
 
@@ -94,7 +94,8 @@ let package = Package(
         tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
         tests("JournalTests", ["Journal", "Protocol", "Platform", "Postgres", "CFaultVFS", "CSQLite"]),
         .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
-        tests("NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Domain", "Cluster", "Journal"]),
+        tests(
+            "NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
     ] + fuzzers + benchmarks
 )

@@ -7,6 +7,10 @@ public import Protocol
 public enum SlotOwner: Sendable, Equatable {
     /// By this node.
     case local
+    /// By another node, reached by the lane of this number.
+    case peer(Int)
+    /// By nobody for a moment: the slot is on its way from one node to another.
+    case moving
     /// By nobody that this node knows of.
     case unknown
 }

@@ -191,6 +191,14 @@ final class Stage: Sendable {
 }
 
 extension [EdgeMessage] {
+    /// Requests of commands that were not applied, since their slot is not here.
+    var handedBack: [Int64] {
+        flatMap { message -> [Int64] in
+            guard case .again(.commands(_, let commands)) = message else { return [] }
+            return commands.compactMap { if case .integer(let id)? = $0.ticket.request { id } else { nil } }
+        }
+    }
+
     /// Statuses of votes by request, of those that were answered.
     var votes: [Int64: VoteStatus] {
         var result: [Int64: VoteStatus] = [:]

@@ -144,6 +144,11 @@ import Protocol
         record(state.dueEvents(at: now))
     }
 
+    /// Nothing waits for a commit or for room at an edge, and nobody for a comparison.
+    var isSettled: Bool {
+        pending.isEmpty && verifications.isEmpty && outgoing.allSatisfy(\.isEmpty)
+    }
+
     // MARK: - Turns
 
     /// Sends what the turn produced, one batch per edge.

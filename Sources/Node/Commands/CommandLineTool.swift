@@ -75,7 +75,7 @@ public enum CommandLineTool {
     ) async -> Int32 {
         do {
             let store = try NodeStore(configuration, clock: SystemClock(), random: SystemRandom(), log: .silent)
-            try await store.open()
+            try await store.open(isAlone: true)
             do {
                 try await body(store.journal)
             } catch {

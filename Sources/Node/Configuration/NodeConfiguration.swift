@@ -3,6 +3,7 @@
 
 public import Platform
 public import Postgres
+import Redis
 
 /// A configuration that cannot be used; its description is the one line for the operator.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -37,6 +38,8 @@ public struct NodeConfiguration: Sendable {
     public var database: PostgresConfiguration?
     /// Connections to the database, all uses together.
     public var databaseConnections = 4
+    /// The node's place among others; `nil` for a node that is alone.
+    public var cluster: ClusterConfiguration?
     /// Event loops.
     public var loopCount = 1
     /// Connections that the node holds at most.
@@ -84,8 +87,8 @@ public struct NodeConfiguration: Sendable {
             try reader.integer("TUMULTE_IDLE_SECONDS", in: 1...86_400, example: "600") ?? configuration.idleSeconds
         try configuration.readLog(reader, isTerminal: isTerminal)
         try configuration.readSecrets(reader)
-        try checkClusterVariables(reader)
         try configuration.readStores(reader)
+        try configuration.readCluster(reader)
         return configuration
     }
 
@@ -95,6 +98,13 @@ public struct NodeConfiguration: Sendable {
             ("TUMULTE_HTTP", http.description), ("TUMULTE_NODE_NAME", nodeName), ("TUMULTE_DATA", dataFolder),
             ("DATABASE_URL", database?.description ?? "not set: SQLite in TUMULTE_DATA"),
             ("DB_POOL_MAX", String(databaseConnections)),
+            ("REDIS_URL", cluster?.redis.description ?? "not set: one node"),
+            ("TUMULTE_CLUSTER", cluster?.listen.description ?? "not used by one node"),
+            (
+                "TUMULTE_ADVERTISE",
+                cluster.map { $0.advertise ?? "as the database sees this node" } ?? "not used by one node"
+            ),
+            ("TUMULTE_WEIGHT", cluster.map { String(Int($0.weight)) } ?? "not used by one node"),
             ("TUMULTE_TOKEN_SECRET", tokenSecret == nil ? "not set: open mode" : "set"),
             ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
             ("TUMULTE_ORIGINS", origins.isEmpty ? "none" : origins.joined(separator: ",")),
@@ -137,17 +147,42 @@ public struct NodeConfiguration: Sendable {
         }
     }
 
-    /// Variables that only a cluster uses have no effect here; a mistake in them is told all the same, and not on the
+    /// On one node the variables of a cluster have no effect; a mistake in them is told all the same, and not on the
     /// day when it counts.
-    private static func checkClusterVariables(_ reader: EnvironmentReader) throws(ConfigurationError) {
-        _ = try reader.integer("TUMULTE_WEIGHT", in: 1...1000, example: "1")
-        _ = try reader.secret("TUMULTE_CLUSTER_SECRET", bytes: 32)
-        _ = try reader.parsed(
-            "TUMULTE_CLUSTER", "must be a numeric address and a port", example: "0.0.0.0:7400"
-        ) { TCPAddress($0) }
-        _ = try reader.parsed("TUMULTE_ADVERTISE", "must be a host and a port", example: "10.0.0.5:7400") { text in
-            text.split(separator: ":").last.flatMap { UInt16($0) }.flatMap { text.contains(":") ? $0 : nil }
+    private mutating func readCluster(_ reader: EnvironmentReader) throws(ConfigurationError) {
+        let weight = try reader.integer("TUMULTE_WEIGHT", in: 1...1000, example: "1") ?? 1
+        let secret = try reader.secret("TUMULTE_CLUSTER_SECRET", bytes: 32)
+        let listen =
+            try reader.parsed(
+                "TUMULTE_CLUSTER", "must be a numeric address and a port", example: "0.0.0.0:7400"
+            ) { TCPAddress($0) } ?? TCPAddress(bytes: [0, 0, 0, 0], port: 7400)
+        let advertise = try reader.parsed(
+            "TUMULTE_ADVERTISE", "must be a host and a port", example: "10.0.0.5:7400"
+        ) { text in
+            let port = text.contains(":") ? text.split(separator: ":").last.flatMap { UInt16($0) } : nil
+            return port != nil && text.utf8.count <= 255 ? text : nil
         }
+        let example = "redis://:secret@redis.example.org:6379/0"
+        guard let url = try reader.secret("REDIS_URL", bytes: 1, example: example) else { return }
+        guard database != nil else {
+            throw ConfigurationError(
+                variable: "REDIS_URL", fault: "needs DATABASE_URL beside it; unset it to run standalone",
+                example: "(unset)")
+        }
+        guard let secret else {
+            throw ConfigurationError(
+                variable: "TUMULTE_CLUSTER_SECRET",
+                fault: "is needed where REDIS_URL is set: the nodes of a cluster know each other by it",
+                example: "$(head -c 32 /dev/urandom | base64)")
+        }
+        let redis: RedisConfiguration
+        do {
+            redis = try RedisConfiguration(String(decoding: url, as: UTF8.self))
+        } catch {
+            throw ConfigurationError(variable: "REDIS_URL", fault: error.message, example: example)
+        }
+        cluster = ClusterConfiguration(
+            listen: listen, advertise: advertise, redis: redis, secret: secret, weight: Double(weight))
     }
 
     private mutating func readStores(_ reader: EnvironmentReader) throws(ConfigurationError) {
@@ -160,13 +195,6 @@ public struct NodeConfiguration: Sendable {
                 throw ConfigurationError(variable: "DATABASE_URL", fault: error.message, example: example)
             }
         }
-        guard reader.isSet("REDIS_URL") else { return }
-        throw ConfigurationError(
-            variable: "REDIS_URL",
-            fault: database == nil
-                ? "needs DATABASE_URL beside it; unset it to run standalone"
-                : "is not supported by version \(Version.current), which serves on PostgreSQL as one node: unset it",
-            example: "(unset)")
     }
 }
 

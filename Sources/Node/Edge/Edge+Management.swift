@@ -79,11 +79,7 @@ extension Edge {
             slot: slot, principal: principal, draft: draft, mark: mark, ticket: ticket(connection),
             receivedAt: receivedAt)
         connection.outstanding += 1
-        do throws(ClientError) {
-            outboxes[try context.router.lane(to: slot)].append(.create(creation))
-        } catch {
-            replyArrived(creation.ticket, .failure(error))
-        }
+        route(.create(creation))
     }
 
     /// Hands a command to the owner of its campaign at the end of this turn.
@@ -103,14 +99,10 @@ extension Edge {
         guard let first = run.first else { return }
         let commands = run
         run = []
-        do throws(ClientError) {
-            outboxes[try context.router.lane(to: slot(of: first.campaign))].append(.commands(first.campaign, commands))
-        } catch {
-            for command in commands { refuse(command, error) }
-        }
+        route(.commands(first.campaign, commands))
     }
 
-    private func slot(of campaign: CampaignID) -> Slot {
+    func slot(of campaign: CampaignID) -> Slot {
         if let lastSlot, lastSlot.campaign == campaign { return lastSlot.slot }
         let slot = Slot(of: campaign)
         lastSlot = (campaign, slot)

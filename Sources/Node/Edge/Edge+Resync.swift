@@ -1,5 +1,5 @@
-// Following again: a slot's campaigns came back under a new epoch, and whoever follows them gets the present state
-// unasked, in the place of what was missed.
+// Following again: a slot's campaigns are served by another owner or under a new epoch. The edge asks the owner for what
+// its followers have missed; where that is not known any more they get the present state, unasked.
 
 import Cluster
 import Platform
@@ -10,23 +10,51 @@ extension Edge {
     /// Asks again for everything of this slot that somebody here follows.
     func resync(_ slot: Slot) {
         for topic in topics.values where topic.memberCount > 0 && Slot(of: topic.campaign) == slot {
-            topic.pendingJoins += 1
-            enqueue(
-                Command(
-                    campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: receivedAt,
-                    body: .subscribe(after: nil)))
+            guard topic.resyncingSince == nil else { continue }
+            let now = context.clock.now()
+            topic.resyncingSince = now
+            followAgain(topic, since: now)
         }
     }
 
-    /// The owner answered: everybody starts over from its state.
+    private func followAgain(_ topic: Topic, since: Timestamp) {
+        topic.pendingJoins += 1
+        enqueue(
+            Command(
+                campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
+                body: .subscribe(after: topic.position)))
+    }
+
+    /// The owner answered: everybody gets what was missed, or starts over from its state.
     func resynced(_ topic: Topic, _ joined: Joined) {
+        topic.resyncingSince = nil
         flush(topic)  // what came before is of the old epoch
-        for connection in topic.allMembers { sendState(connection, joined.subscribed) }
+        if joined.subscribed.recovered {
+            for event in joined.missed { eventArrived(event) }
+        } else {
+            topic.position = joined.subscribed.position
+            for connection in topic.allMembers { sendState(connection, joined.subscribed) }
+        }
         retireIfUnused(topic)
     }
 
-    /// The campaign cannot be followed here now: its followers come back later, and are told then what is true.
-    func resyncFailed(_ topic: Topic) {
+    /// The campaign cannot be followed here now. For a while that is taken for a move; then its followers are sent away,
+    /// come back later, and are told then what is true.
+    func resyncFailed(_ topic: Topic, _ error: ClientError) {
+        if let since = topic.resyncingSince, error.code.isRetryable, topic.memberCount > 0,
+            context.clock.now().milliseconds(since: since) < ParkingLimits.followersMilliseconds
+        {
+            topic.pendingJoins += 1
+            return park(
+                .commands(
+                    topic.campaign,
+                    [
+                        Command(
+                            campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
+                            body: .subscribe(after: topic.position))
+                    ]))
+        }
+        topic.resyncingSince = nil
         for connection in topic.allMembers {
             switch connection.phase {
             case .webSocket: closeWebSocket(connection, 4503, "unavailable")

@@ -88,6 +88,7 @@ extension Edge {
             return retireIfUnused(topic)
         }
         flush(topic)  // earlier events of this turn are not for the newcomer
+        topic.noteSeen(joined.newest)
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
         context.metrics.subscriptions.add(1)
@@ -110,7 +111,7 @@ extension Edge {
     func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
         if let topic = topics[campaign] {
             topic.pendingJoins -= 1
-            if ticket.isOfEdge { return resyncFailed(topic) }
+            if ticket.isOfEdge { return resyncFailed(topic, error) }
             if let connection = connection(ticket),
                 let index = awaited(connection, topic, ticket)
             {
@@ -131,7 +132,8 @@ extension Edge {
     // MARK: - Fan-out
 
     func eventArrived(_ event: SharedEvent) {
-        guard let topic = topics[event.campaign] else { return }
+        // One that comes late, from an owner that is none any more, or once more after a loss.
+        guard let topic = topics[event.campaign], topic.noteSeen(event.position) else { return }
         if topic.turnEvents.isEmpty { touchedTopics.append(topic) }
         topic.turnEvents.append(event)
     }

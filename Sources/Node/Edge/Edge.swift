@@ -39,6 +39,8 @@ actor Edge {
     var lastSlot: (campaign: CampaignID, slot: Slot)?
     /// Commands in a row for one campaign, not in an outbox yet.
     var run: [Command] = []
+    /// What waits for an owner.
+    var parked: [OwnerMessage] = []
     /// When the bytes at hand were read.
     var receivedAt: Timestamp
 
@@ -52,6 +54,7 @@ actor Edge {
     var isDraining = false
     var drainRetryMilliseconds = 1000
     private var ticker: LoopTimer?
+    private(set) var parkTimer: LoopTimer?
     private var pump: Task<Void, Never>?
 
     init(index: Int, loop: EventLoop, inbox: Inbox<EdgeMessage>, context: EdgeContext) {
@@ -78,12 +81,16 @@ actor Edge {
         }
         ticker.schedule(afterNanoseconds: 1_000_000_000, repeatingNanoseconds: 1_000_000_000)
         self.ticker = ticker
+        parkTimer = LoopTimer(on: loop) { [weak self] in
+            self?.assumeIsolated { $0.unpark() }
+        }
         pump = Task(executorPreference: loop) { await self.run() }
     }
 
     /// Closes every connection and ends the pump.
     func stop() async {
         ticker?.close()
+        parkTimer?.close()
         for connection in connections { connection?.stream.close() }
         inbox.finish()
         await pump?.value
@@ -103,6 +110,7 @@ actor Edge {
         switch message {
         case .event(let event): eventArrived(event)
         case .resync(let slot): resync(slot)
+        case .again(let message): park(message)
         case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)
@@ -114,7 +122,7 @@ actor Edge {
     func turnEnded() {
         closeRun()
         for lane in outboxes.indices where !outboxes[lane].isEmpty {
-            if !context.transport.send(&outboxes[lane], lane: lane) { refuseOverload(lane) }
+            if !context.transport.send(&outboxes[lane], lane: lane, from: index) { refuseOverload(lane) }
         }
         guard !dirty.isEmpty else { return }
         let batch = dirty

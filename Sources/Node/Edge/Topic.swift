@@ -10,6 +10,10 @@ final class Topic {
     private(set) var members: [[Connection]]
     /// Subscriptions that were asked for and not answered yet.
     var pendingJoins = 0
+    /// Up to where its followers have seen everything.
+    var position: Position?
+    /// Since when its followers wait for the campaign to come back.
+    var resyncingSince: Timestamp?
     /// Events of this turn that wait to be written, oldest first.
     var turnEvents: [SharedEvent] = []
 
@@ -36,4 +40,17 @@ final class Topic {
         members[variant.rawValue][place] = last
         last.moved(in: self, to: place)
     }
+
+    /// Notes how far the followers have come; `false` where they had been there before.
+    @discardableResult
+    func noteSeen(_ newest: Position) -> Bool {
+        if let position, newest <= position { return false }
+        position = newest
+        return true
+    }
+}
+
+extension Joined {
+    /// Up to where the answer shows everything.
+    var newest: Position { missed.last?.position ?? subscribed.position }
 }

@@ -31,4 +31,6 @@ enum EdgeMessage: Sendable {
     case event(SharedEvent)
     /// The campaigns of this slot are served under a new epoch, and their owner knows of no follower.
     case resync(Slot)
+    /// Commands that certainly were not done, since their owner is not where it was: it is to be looked for anew.
+    indirect case again(OwnerMessage)
 }

@@ -9,10 +9,13 @@ struct Router: Sendable {
     /// Loops of this node; a slot lives on one of them.
     let loopCount: Int
 
-    /// The lane to the owner, or `unavailable` where nobody is known to serve the slot now.
-    func lane(to slot: Slot) throws(ClientError) -> Int {
+    /// The lane to the owner; `nil` where the slot is on its way and its commands should wait.
+    /// - Throws: `unavailable` where nobody is known to serve the slot.
+    func lane(to slot: Slot) throws(ClientError) -> Int? {
         switch directory.owner(of: slot) {
         case .local: return loop(of: slot)
+        case .peer(let place): return loopCount + place
+        case .moving: return nil
         case .unknown:
             throw ClientError(
                 .unavailable, "no node is known to serve this campaign now", retryAfterMilliseconds: 1000)

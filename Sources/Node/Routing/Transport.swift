@@ -17,8 +17,9 @@ protocol Transport: Sendable {
     var laneCount: Int { get }
     /// Edges that answers may be addressed to.
     var edgeCount: Int { get }
-    /// Hands a batch to the owners at the end of `lane`, and empties it. `false`: there is no room, nothing was taken.
-    func send(_ batch: inout [OwnerMessage], lane: Int) -> Bool
+    /// Hands a batch to the owners at the end of `lane`, and empties it; called on the loop of the edge that sends it.
+    /// `false`: there is no room, nothing was taken.
+    func send(_ batch: inout [OwnerMessage], lane: Int, from edge: UInt16) -> Bool
     /// Hands answers and events to an edge. Where its queue is full the batch stays with the caller, who offers it
     /// again with what came meanwhile.
     func deliver(_ batch: inout [EdgeMessage], to edge: UInt16)
@@ -32,7 +33,7 @@ struct LoopTransport: Transport {
     var laneCount: Int { shards.count }
     var edgeCount: Int { edges.count }
 
-    func send(_ batch: inout [OwnerMessage], lane: Int) -> Bool {
+    func send(_ batch: inout [OwnerMessage], lane: Int, from edge: UInt16) -> Bool {
         shards[lane].post(contentsOf: &batch, wrapping: ShardMessage.road)
     }
 

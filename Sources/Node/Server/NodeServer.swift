@@ -26,6 +26,8 @@ public actor NodeServer {
     private let log: Log
     private let clock: any Clock
     private let directory: any Directory
+    private let cluster: ClusterRuntime?
+    private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
     private var opening: Task<Void, Never>?
@@ -62,6 +64,8 @@ public actor NodeServer {
         let journal = store.journal
         self.store = store
         self.journal = journal
+        let clusterDirectory = configuration.cluster == nil ? nil : ClusterDirectory()
+        let directory: any Directory = clusterDirectory ?? directory
         self.directory = directory
         let group = LoopGroup(count: configuration.loopCount, name: "loop")
         self.group = group
@@ -74,15 +78,22 @@ public actor NodeServer {
             NodeGauges.details(store: store, metrics: metrics)
         }
         self.health = health
-        let transport = LoopTransport(shards: shardInboxes, edges: edgeInboxes)
+        let remoteInboxes =
+            configuration.cluster == nil ? [] : group.loops.map { _ in Inbox<EdgeMessage>(limit: Self.inboxLimit) }
+        let loopTransport = LoopTransport(shards: shardInboxes, edges: edgeInboxes + remoteInboxes)
+        let peers = PeerLanes()
+        let transport: any Transport =
+            configuration.cluster == nil
+            ? loopTransport : ClusterTransport(local: loopTransport, loopCount: loops, peers: peers)
         let shardContext = ShardContext(
             clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health,
             log: log,
             idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000,
             onFenced: { [fencedSlots] in fencedSlots.postUnbounded($0) })
-        shards = group.loops.indices.map {
+        let shards = group.loops.indices.map {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
+        self.shards = shards
         let edgeContext = EdgeContext(
             clock: clock, random: random, nodeName: configuration.nodeName,
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
@@ -98,6 +109,16 @@ public actor NodeServer {
         edges = group.loops.indices.map {
             Edge(index: $0, loop: group.loops[$0], inbox: edgeInboxes[$0], context: edgeContext)
         }
+        guard let settings = configuration.cluster, let clusterDirectory, case .database(let shared) = store else {
+            cluster = nil
+            return
+        }
+        cluster = ClusterRuntime(
+            settings,
+            identity: Cluster.NodeIdentity(name: configuration.nodeName, incarnation: shared.identity.incarnation),
+            loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
+            transport: transport,
+            parts: (shared, edgeInboxes, shards, shardInboxes, clock, random, log))
     }
 
     /// Listens, claims the slots and recovers them; returns once every poll that ran is served again.
@@ -106,7 +127,8 @@ public actor NodeServer {
         for shard in shards { await shard.start() }
         for edge in edges { await edge.start() }
         try await listen()
-        try await store.open()
+        if let cluster { return try await startAmongOthers(cluster) }
+        try await store.open(isAlone: true)
         let slots = directory.home
         for (index, shard) in shards.enumerated() {
             await shard.expect(slots.filter { Int($0.index) % shards.count == index })
@@ -124,6 +146,23 @@ public actor NodeServer {
             self.noteRecovery("slots.all_open", claims.count, since: startedAt)
         }
         reopening = Task { await self.reopenFenced(opener) }
+        await startMaintenance()
+    }
+
+    /// Takes this node's share of the slots; returns once it serves them.
+    private func startAmongOthers(_ cluster: ClusterRuntime) async throws {
+        await cluster.start()
+        let loops = group.loops
+        linkListener = try await onLoop(loops[0]) { () throws(SystemError) in try cluster.listen(loops) }
+        try await store.open(isAlone: false)
+        await cluster.membership.start()
+        await cluster.membership.calm()
+        health.enter(.ready)
+        reopening = Task {
+            while let slots = await self.fencedSlots.next(recycling: []) {
+                for slot in slots { await cluster.membership.lost(slot) }
+            }
+        }
         await startMaintenance()
     }
 
@@ -214,16 +253,19 @@ public actor NodeServer {
         isStopping = true
         fencedSlots.finish()
         log.info("node.draining")
+        if !isHurried { await cluster?.membership.drain(within: ClusterRuntime.drainNanoseconds) }
         if !isHurried { await drainClients() }
         await opening?.value
         await reopening?.value
         let loop = group.loops[0]
-        let closing = (listener, maintenance)
+        let closing = (listener, maintenance, linkListener)
         _ = try? await onLoop(loop) { () throws(SystemError) in
             closing.0?.close()
             closing.1?.close()
+            closing.2?.close()
         }
         for edge in edges { await edge.stop() }
+        await cluster?.stop()
         for shard in shards { await shard.stop() }
         await journal.close()
         group.shutdown()

@@ -52,7 +52,11 @@ enum NodeStore: Sendable {
                 onSlotLost(loss.slot)
             }
             options.onNotice = { log.warn("database.notice", [("notice", .string($0))]) }
-            let identity = NodeIdentity(incarnation: random.next128(), name: configuration.nodeName)
+            let identity = NodeIdentity(
+                incarnation: random.next128(), name: configuration.nodeName,
+                // Without a host it is the one from which the database sees this node.
+                address: configuration.cluster.map { $0.advertise ?? ":\($0.listen.port)" } ?? "",
+                weight: configuration.cluster?.weight ?? 1)
             self = .database(
                 PostgresJournal(database, identity: identity, options: options, clock: clock, random: random))
             return
@@ -65,12 +69,13 @@ enum NodeStore: Sendable {
     }
 
     /// Connects where there is something to connect to. Returns once this node may claim slots; of a database it is
-    /// then the only node.
-    func open() async throws(JournalError) {
+    /// then the only node, unless it is one of a cluster.
+    func open(isAlone: Bool) async throws(JournalError) {
         switch self {
         case .embedded: break
         case .database(let journal):
             try await journal.open()
+            guard isAlone else { return }
             do throws(JournalError) {
                 try await journal.becomeSoleNode()
             } catch {

@@ -32,14 +32,21 @@ struct SlotOpener: Sendable {
         return (urgent, rest)
     }
 
-    func open(_ items: [Item]) async {
+    /// Opens slots at their shards, in order.
+    ///
+    /// - Returns: those whose content could not be read now; they are refused until somebody opens them again.
+    @discardableResult
+    func open(_ items: [Item]) async -> [Item] {
+        var failed: [Item] = []
         for item in items {
             let slot = item.claim.slot
             let result = await content(of: item)
+            if case .failure(let refusal) = result, refusal.mayPass { failed.append(item) }
             while !shards[Int(slot.index) % shards.count].post(.opened(slot, result)) {
                 await Task.yield()  // the shard is behind; it takes its queue as fast as it can
             }
         }
+        return failed
     }
 
     private func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {
@@ -52,6 +59,8 @@ struct SlotOpener: Sendable {
             }
             let campaigns = try SlotReplay.campaigns(of: recovery, slot: item.claim.slot)
             return .success(OpenedSlot(claim: item.claim, campaigns: campaigns))
+        } catch let error as JournalError {
+            return .failure(SlotRefusal(reason: "\(error)", mayPass: error.isTransient))
         } catch {
             return .failure(SlotRefusal(reason: "\(error)"))
         }

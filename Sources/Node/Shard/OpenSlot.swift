@@ -44,6 +44,8 @@ final class OpenSlot {
     /// Which campaigns each sealed row concerns, and what to do once it is committed; oldest first.
     var sealedRows: [SealedEffects] = []
     var isQueued = false
+    /// The slot is being given away; told of its end.
+    var leaving: (@Sendable (UInt64?) -> Void)?
     /// Another owner has it: nothing of it is applied, sealed or shown any more.
     private(set) var isFenced = false
 

@@ -127,7 +127,9 @@ extension Shard {
             switch message {
             case .road(.commands(_, let commands)): for command in commands { refuse(command, error) }
             case .road(.create(let creation)): post(.reply(creation.ticket, .failure(error)), to: creation.ticket.edge)
-            case .rows, .snapshotStored, .opened, .slotLost, .activated, .verified, .tick, .snapshotWanted: break
+            case .rows, .snapshotStored, .opened, .slotLost, .activated, .verified, .tick, .snapshotWanted, .released:
+                break
+            case .release(_, let completion): completion(nil)
             }
         }
     }

@@ -14,6 +14,8 @@ struct OpenedSlot: Sendable {
 /// Why a slot is not served.
 struct SlotRefusal: Error, Sendable {
     let reason: String
+    /// The journal could not be read now; nothing is said of what it holds.
+    var mayPass = false
 }
 
 extension Shard {

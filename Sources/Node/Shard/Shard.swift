@@ -45,6 +45,8 @@ actor Shard {
     var nextVerification: UInt64 = 0
     /// Slots that were fenced and may be opened again: their followers have to be told then.
     var fencedSlots: Set<Slot> = []
+    /// Slots that are being given away.
+    var leaving: [OpenSlot] = []
     private var timer: LoopTimer?
     private var timerAt: UInt64 = .max
     private var pump: Task<Void, Never>?
@@ -94,6 +96,7 @@ actor Shard {
             for message in batch { await take(message) }
             await applyCommands()
             await sealAndSubmit()
+            await releaseSettled()
             sendOutgoing()
             armTimer()
             recycled = batch
@@ -113,6 +116,10 @@ actor Shard {
         case .verified(let number, let ticket, let reply):
             verifications[number] = nil
             post(.reply(ticket, reply), to: ticket.edge)
+        case .release(let slot, let completion): release(slot, completion)
+        case .released(let slot):
+            if case .refused? = slots[slot] { slots[slot] = nil }
+            tellFollowers(of: slot)
         case .tick: await wakeDue()
         case .snapshotWanted(let campaigns): await wantSnapshots(campaigns)
         }
@@ -122,6 +129,7 @@ actor Shard {
 
     private func route(_ commands: [Command], to campaign: CampaignID) {
         guard let entry = campaigns[campaign] else { return routeElsewhere(commands, campaign) }
+        guard entry.slot.leaving == nil else { return handBack(commands) }
         entry.usedAt = turnStartedAt
         var taken = commands
         if isJournalFailing || uncommittedBytes > ShardLimits.uncommittedBytesLimit {
@@ -154,10 +162,11 @@ actor Shard {
             }
             error = ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000)
         case .open(let open)?:
+            guard open.leaving == nil else { return handBack(commands) }
             if wake(campaign, in: open, for: .road(.commands(campaign, commands))) { return }
             error = ClientError(.notFound, "no such campaign")
         case .refused(let reason)?: error = ClientError(.unavailable, reason, retryAfterMilliseconds: 5000)
-        case nil: error = ClientError(.unavailable, "the slot is not served here", retryAfterMilliseconds: 1000)
+        case nil: return handBack(commands)
         }
         for command in commands { refuse(command, error) }
     }
@@ -212,6 +221,7 @@ actor Shard {
         guard case .open(let slot)? = slots[creation.slot] else {
             return createElsewhere(creation)
         }
+        guard slot.leaving == nil else { return post(.again(.create(creation)), to: ticket.edge) }
         if let mark = creation.mark, let known = slot.creation(under: mark.key, at: creation.receivedAt) {
             if let entry = slot.campaigns[known] {
                 return noteTurn(entry, await entry.actor.repeatCreation(mark, at: creation.receivedAt, ticket))
@@ -248,6 +258,7 @@ actor Shard {
             slots[creation.slot] = .opening(waiting: waiting)
             return
         }
+        guard slots[creation.slot] != nil else { return post(.again(.create(creation)), to: ticket.edge) }
         let error = ClientError(.unavailable, "the slot is not served now", retryAfterMilliseconds: 1000)
         post(.reply(ticket, .failure(error)), to: ticket.edge)
     }
@@ -307,6 +318,8 @@ actor Shard {
             _ = deadlines.pop()
             guard let entry = campaigns[first.campaign], entry.wakeAt == first.at else { continue }
             entry.wakeAt = nil
+            // The next owner applies what is due by then.
+            guard entry.slot.leaving == nil else { continue }
             noteTurn(entry, await entry.actor.wake(at: now))
         }
         await passivateIdle(at: monotonic)

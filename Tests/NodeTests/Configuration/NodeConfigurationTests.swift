@@ -76,7 +76,7 @@ struct NodeConfigurationTests {
         (["TUMULTE_ORIGINS": "https://a.example,"], "TUMULTE_ORIGINS"),
         (["REDIS_URL": "redis://h"], "REDIS_URL"), (["DATABASE_URL": "mysql://h"], "DATABASE_URL"),
         (["DATABASE_URL": "postgres://h?sslmode=perhaps"], "DATABASE_URL"),
-        (["DATABASE_URL": "postgres://h", "REDIS_URL": "redis://h"], "REDIS_URL"),
+        (["DATABASE_URL": "postgres://h", "REDIS_URL": "redis://h"], "TUMULTE_CLUSTER_SECRET"),
         (["TUMULTE_HTTP": "0.0.0.0:80"], "TUMULTE_TOKEN_SECRET"), (["TUMULTE_WEIGHT": "-1"], "TUMULTE_WEIGHT"),
         (["TUMULTE_CLUSTER": "7400"], "TUMULTE_CLUSTER"), (["DB_POOL_MAX": "0"], "DB_POOL_MAX"),
         (["TUMULTE_CLUSTER_SECRET": "short"], "TUMULTE_CLUSTER_SECRET"),

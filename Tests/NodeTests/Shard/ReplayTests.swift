@@ -92,17 +92,9 @@ struct ReplayTests {
         await journal.close()
     }
 
-    @Test(.enabled(if: environment["TUMULTE_TEST_POSTGRES"] != nil), arguments: [PollType.standard, .unique])
+    @Test(.needsServer, arguments: [PollType.standard, .unique])
     func `a poll comes back from PostgreSQL vote by vote`(type: PollType) async throws {
-        let server = try #require(Self.environment["TUMULTE_TEST_POSTGRES"])
-        let name = "replay_" + UUID().uuidString.lowercased().replacingOccurrences(of: "-", with: "")
-        try await withPool(server) { pool, deadline in
-            try await pool.withConnection(.read, deadline: deadline) { connection async throws(PostgresError) in
-                try await connection.run(script: "CREATE DATABASE \(name)", deadline: deadline)
-            }
-        }
-        let url = String(server[...(try #require(server.lastIndex(of: "/")))] + name)
-        try await withPool(url) { pool, deadline in _ = try await PostgresMigration.run(pool, deadline: deadline) }
+        let url = try await makeDatabase()
         var options = PostgresJournalOptions()
         options.leaseNanoseconds = 120_000_000_000
         options.flushNanoseconds = 60_000_000_000
@@ -112,21 +104,5 @@ struct ReplayTests {
         try await journal.open()
         try await replay(type, "PostgreSQL", journal)
         await journal.close()
-    }
-
-    private func withPool(
-        _ url: String, _ body: @escaping @Sendable (PostgresPool, MonotonicTime) async throws -> Void
-    ) async throws {
-        let group = LoopGroup(count: 1, name: "replay")
-        var options = PostgresPoolOptions()
-        options.budget = 1
-        let pool = PostgresPool(try PostgresConfiguration(url), options: options, on: group.loops[0])
-        await pool.start()
-        let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + 60_000_000_000)
-        let result: Result<Void, any Error>
-        do { result = .success(try await body(pool, deadline)) } catch { result = .failure(error) }
-        await pool.close()
-        group.shutdown()
-        try result.get()
     }
 }

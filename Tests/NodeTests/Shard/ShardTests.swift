@@ -200,6 +200,30 @@ struct ShardTests {
         }
     }
 
+    @Test func `a slot that is given away is let go of once its last vote is committed and answered`() async throws {
+        try await withStage { stage in
+            let poll = try await stage.launch()
+            stage.vote(1, poll)
+            await stage.settle()
+            let epochs = Locked<[UInt64?]>([])
+            stage.toShard.post(.release(stage.slot) { epoch in epochs.withLock { $0.append(epoch) } })
+            stage.vote(2, poll)
+            #expect(await stage.settle().handedBack == [2])
+            #expect(epochs.withLock { $0.isEmpty })
+            stage.journal.answer(.committed)
+            #expect(await stage.settle().votes == [1: .counted])
+            #expect(epochs.withLock { $0 } == [7])
+            stage.vote(3, poll)
+            #expect(await stage.settle().handedBack == [3])
+            stage.toShard.post(.released(stage.slot))
+            let resyncs = await stage.settle().compactMap { if case .resync(let slot) = $0 { slot } else { nil } }
+            #expect(resyncs == [stage.slot])
+            stage.toShard.post(.release(stage.slot) { epoch in epochs.withLock { $0.append(epoch) } })
+            await stage.settle()
+            #expect(epochs.withLock { $0 } == [7, nil])
+        }
+    }
+
     @Test func `commands for an opening slot wait for it`() async throws {
         let stage = await Stage()
         await stage.shard.expect([stage.slot])
@@ -209,10 +233,12 @@ struct ShardTests {
         await stage.stop()
     }
 
-    @Test func `a campaign or slot that is not there is told apart`() async throws {
+    @Test func `a slot that is not here is told apart from one that cannot be read`() async throws {
         let stage = await Stage()
         stage.manage(1, .readCampaign)
-        #expect(await stage.settle().refusals == [1: .unavailable])
+        let messages = await stage.settle()
+        #expect(messages.refusals.isEmpty)
+        #expect(messages.handedBack == [1])
         await stage.shard.expect([stage.slot])
         stage.toShard.post(.opened(stage.slot, .failure(SlotRefusal(reason: "damaged"))))
         stage.manage(2, .readCampaign)

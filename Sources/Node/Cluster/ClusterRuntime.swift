@@ -1,0 +1,83 @@
+// What a node has beside the parts of a node alone: links on every loop, edges that stand for those of other nodes, and
+// membership. Started after the loops and the edges, before the first slot; ended before the shards.
+
+import Cluster
+import Journal
+import Platform
+import Protocol
+
+struct ClusterRuntime: Sendable {
+    /// How long a node that leaves gives its slots away.
+    static let drainNanoseconds: UInt64 = 20_000_000_000
+
+    let configuration: ClusterConfiguration
+    let linkLoops: [LinkLoop]
+    let hosts: [LinkHost]
+    let remoteEdges: [RemoteEdge]
+    let membership: Membership
+    let board: PlacementBoard
+
+    /// - Parameters:
+    ///   - inboxes: of the remote edges, which the transport knows behind those of this node's own.
+    init(
+        _ configuration: ClusterConfiguration, identity: Cluster.NodeIdentity, loops: [EventLoop],
+        inboxes: [Inbox<EdgeMessage>], directory: ClusterDirectory, peers: PeerLanes, transport: any Transport,
+        parts: (
+            journal: PostgresJournal, edges: [Inbox<EdgeMessage>], shards: [Shard], shardInboxes: [Inbox<ShardMessage>],
+            clock: any Clock, random: any RandomSource, log: Log
+        )
+    ) {
+        self.configuration = configuration
+        let board = PlacementBoard(configuration.redis, on: loops[0], random: parts.random, log: parts.log)
+        self.board = board
+        let sightings = Inbox<UInt64>(limit: 1024)
+        let onNewerTable: @Sendable (UInt64) -> Void = { sightings.post($0) }
+        let links = LinkConfiguration(
+            identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: parts.random,
+            clock: parts.clock, log: parts.log, tableVersion: { [known = board.known] in known.now })
+        let router = Router(directory: directory, loopCount: loops.count)
+        let linkLoops = loops.map { LinkLoop(on: $0, configuration: links) }
+        let remoteEdges = loops.indices.map {
+            RemoteEdge(
+                index: UInt16(loops.count + $0), loop: loops[$0], inbox: inboxes[$0], router: router,
+                transport: transport, clock: parts.clock, onNewerTable: onNewerTable)
+        }
+        self.linkLoops = linkLoops
+        self.remoteEdges = remoteEdges
+        hosts = loops.indices.map { LinkHost(shared: linkLoops[$0], service: remoteEdges[$0]) }
+        membership = Membership(
+            Membership.Parts(
+                identity: identity, journal: parts.journal, directory: directory, peers: peers, linkLoops: linkLoops,
+                edges: parts.edges, shards: parts.shards, shardInboxes: parts.shardInboxes,
+                opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
+                board: board, sightings: sightings, clock: parts.clock, log: parts.log), loop: loops[0])
+    }
+
+    /// Starts the links; slots come with `membership.start`.
+    func start() async {
+        await board.start()
+        for index in linkLoops.indices {
+            await linkLoops[index].start()
+            await remoteEdges[index].start(hosts[index])
+            await hosts[index].start()
+        }
+    }
+
+    /// Accepts links; made on the first loop.
+    func listen(_ loops: [EventLoop]) throws(SystemError) -> TCPListener {
+        let hosts = hosts
+        return try TCPListener(configuration.listen, options: TCPListenerOptions(), loops: loops) { loop, stream in
+            let host = hosts[loop.index]
+            host.assumeIsolated { $0.accept(stream) }
+        }
+    }
+
+    /// Ends everything, after the edges of this node have ended.
+    func stop() async {
+        await membership.stop()
+        for host in hosts { await host.stop() }
+        for edge in remoteEdges { await edge.stop() }
+        for loop in linkLoops { await loop.stop() }
+        await board.close()
+    }
+}

@@ -1,0 +1,414 @@
+// A node among others: who lives, who serves what, and which slots this one takes, opens and gives away.
+//
+//   round:  living nodes, owners ─► links to peers, directory
+//                                ─► homes of all slots ─► free ones whose home is here: claimed and opened
+//                                                      ─► own ones whose home is elsewhere: let go of, then ceded
+//
+// Everything is decided from what the database says; every claim and cession is fenced there, so that a round which
+// knows too little costs a refusal, never a vote.
+
+import Cluster
+import Journal
+import Platform
+import Protocol
+
+actor Membership {
+    /// Between two rounds, while all is calm and while slots are on their way.
+    static let calmInterval: UInt64 = 250_000_000
+    static let busyInterval: UInt64 = 20_000_000
+    /// How long a newcomer is looked at before slots move to it: one that starts and fails gets none.
+    static let settleTime: UInt64 = 2_000_000_000
+    /// Slots that this node gives away at a time.
+    static let cessionsLimit = 256
+
+    struct Parts: Sendable {
+        let identity: Cluster.NodeIdentity
+        let journal: PostgresJournal
+        let directory: ClusterDirectory
+        let peers: PeerLanes
+        let linkLoops: [LinkLoop]
+        let edges: [Inbox<EdgeMessage>]
+        let shards: [Shard]
+        let shardInboxes: [Inbox<ShardMessage>]
+        let opener: SlotOpener
+        let board: PlacementBoard
+        /// Versions of the placement table that others know and this node does not.
+        let sightings: Inbox<UInt64>
+        let clock: any Clock
+        let log: Log
+    }
+
+    /// A slot that its shard has let go of; without an epoch where it had not been open.
+    private struct Release: Sendable {
+        let slot: Slot
+        let epoch: UInt64?
+    }
+
+    /// A peer that this node has links to.
+    struct Peer {
+        let place: Int
+        let links: [Link]
+        let owners: [RemoteOwner]
+    }
+
+    nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    let parts: Parts
+    private let alarm: LoopAlarm
+    var peers: [UInt128: Peer] = [:]
+    /// When each living node was first seen.
+    private var firstSeen: [UInt128: UInt64] = [:]
+    /// Names that were members once: one that returns needs no time to settle.
+    private var knownNames: Set<String> = []
+    /// Slots that are served here, or about to be.
+    private var served: Set<Slot> = []
+    /// Of these, slots whose content could not be read yet.
+    private var unopened: [SlotOpener.Item] = []
+    /// Slots that are being given away, and to whom.
+    private var ceding: [Slot: UInt128] = [:]
+    private var isDraining = false
+    private var isStopping = false
+    private var isBusy = false
+    private var rounds: Task<Void, Never>?
+    /// Slots that the shards have let go of, with their epochs.
+    private let releases = Inbox<Release>(limit: Slot.count)
+    private var releasing: Task<Void, Never>?
+    private var reading: Task<Void, Never>?
+    /// Slots have changed hands since the table was written.
+    private var isUnpublished = false
+    private var whenCalm: [CheckedContinuation<Void, Never>] = []
+
+    init(_ parts: Parts, loop: EventLoop) {
+        self.parts = parts
+        self.loop = loop
+        alarm = LoopAlarm(on: loop)
+    }
+
+    // MARK: - Life
+
+    /// Starts the rounds; call once.
+    func start() {
+        rounds = Task(executorPreference: loop) { await self.run() }
+        releasing = Task(executorPreference: loop) { await self.hearReleases() }
+        reading = Task(executorPreference: loop) { await self.hearSightings() }
+    }
+
+    /// Returns once this node serves every slot whose home it is, and gives none away.
+    func calm() async {
+        guard isBusy || served.isEmpty else { return }
+        await withCheckedContinuation { whenCalm.append($0) }
+    }
+
+    /// Gives every slot to the others, as far as there are any; returns once none is left here, or the time is over.
+    func drain(within nanoseconds: UInt64) async {
+        isDraining = true
+        let deadline = now + nanoseconds
+        await announce()
+        let patience = LoopAlarm(on: loop)
+        while !(served.isEmpty && ceding.isEmpty), !peers.isEmpty, now < deadline {
+            await patience.sleep(Self.busyInterval)
+        }
+        patience.close()
+    }
+
+    private func announce() async {
+        do { try await parts.journal.announceDrain() } catch {
+            parts.log.warn("cluster.drain_not_announced", [("reason", .string("\(error)"))])
+        }
+        alarm.interrupt()
+    }
+
+    /// How many slots are served here.
+    var servedCount: Int { served.count }
+
+    /// Ends the rounds and closes every link.
+    func stop() async {
+        isStopping = true
+        alarm.ring()
+        await rounds?.value
+        releases.finish()
+        await releasing?.value
+        parts.sightings.finish()
+        await reading?.value
+        alarm.close()
+        for (_, peer) in peers.sorted(by: { $0.key < $1.key }) { await remove(peer) }
+        peers = [:]
+        for waiter in whenCalm { waiter.resume() }
+        whenCalm = []
+    }
+
+    private func run() async {
+        while !isStopping {
+            do {
+                try await round()
+            } catch {
+                parts.log.warn("cluster.round_failed", [("reason", .string("\(error)"))])
+            }
+            guard !isStopping else { return }
+            await alarm.sleep(isBusy ? Self.busyInterval : Self.calmInterval)
+        }
+    }
+
+    private var now: UInt64 { parts.clock.monotonic().nanoseconds }
+
+    // MARK: - A round
+
+    private func round() async throws(JournalError) {
+        var nodes = try await parts.journal.nodes()
+        if nodes.contains(where: { $0.hasLapsed && $0.incarnation != parts.identity.incarnation }) {
+            let count = try await parts.journal.buryLapsed()
+            if count > 0 {
+                parts.log.warn("cluster.nodes_dead", [("count", .integer(count))])
+                nodes = try await parts.journal.nodes()
+            }
+        }
+        let holdings = try await parts.journal.holdings()
+        await meet(nodes)
+        note(holdings, nodes)
+        let homes = homes(holdings, nodes)
+        try await take(holdings, nodes, homes)
+        give(holdings, nodes, homes)
+        try await publish()
+        isBusy = !unopened.isEmpty || !ceding.isEmpty || isWaiting(holdings, nodes, homes)
+        guard !isBusy else { return }
+        for waiter in whenCalm { waiter.resume() }
+        whenCalm = []
+    }
+
+    /// Tells the others what has changed: the version comes first, so that whoever has a later one knows no less.
+    private func publish() async throws(JournalError) {
+        guard isUnpublished else { return }
+        isUnpublished = false
+        let version = try await parts.journal.nextPlacementVersion()
+        let nodes = try await parts.journal.nodes()
+        let living = Set(nodes.map(\.incarnation))
+        let owners = try await parts.journal.holdings().map { $0.owner.flatMap { living.contains($0) ? $0 : nil } }
+        let members = nodes.prefix(PlacementTable.membersLimit).map {
+            TableMember(
+                incarnation: $0.incarnation, name: $0.name, address: $0.address, weight: $0.weight,
+                isDraining: $0.isDraining)
+        }
+        await parts.board.write(PlacementTable(members: Array(members), owners: owners), version: version)
+    }
+
+    private func hearSightings() async {
+        while await parts.sightings.next(recycling: []) != nil {
+            guard let table = await parts.board.read() else { continue }
+            note(table.owners)
+        }
+    }
+
+    /// Of each name the newest process; those that give their slots away are none.
+    private func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] {
+        var newest: [String: LeasedNode] = [:]
+        for node in nodes { newest[node.name] = node }
+        return newest.filter { !$0.value.isDraining }
+    }
+
+    private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
+        let members = members(nodes)
+        let settled = members.values.filter { node in
+            if node.incarnation == parts.identity.incarnation, isDraining { return false }
+            if knownNames.contains(node.name) { return true }
+            let isAlone = members.count == 1
+            return isAlone || now >= (firstSeen[node.incarnation] ?? now) + Self.settleTime
+        }
+        knownNames.formUnion(settled.map(\.name))
+        var names: [UInt128: String] = [:]
+        for node in nodes { names[node.incarnation] = node.name }
+        return CappedPlacement.homes(
+            members: settled.map { PlacementMember(name: $0.name, weight: $0.weight) },
+            owners: holdings.map { $0.owner.flatMap { names[$0] } })
+    }
+
+    /// Notes who serves what.
+    private func note(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) {
+        let living = Set(nodes.map(\.incarnation))
+        note(holdings.map { $0.owner.flatMap { living.contains($0) ? $0 : nil } })
+    }
+
+    private func note(_ owners: [UInt128?]) {
+        var slots: [Int: [Slot]] = [:]
+        for (index, owner) in owners.enumerated() {
+            let slot = Slot(UInt16(index))
+            guard !served.contains(slot), ceding[slot] == nil else { continue }
+            slots[owner.flatMap { peers[$0]?.place } ?? -1, default: []].append(slot)
+        }
+        for (place, slots) in slots.sorted(by: { $0.key < $1.key }) {
+            parts.directory.note(slots, place < 0 ? .moving : .peer(place))
+        }
+    }
+
+    // MARK: - Taking
+
+    private func take(
+        _ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]
+    ) async throws(JournalError) {
+        let me = parts.identity
+        let given = holdings.contains {
+            $0.owner == me.incarnation && !served.contains($0.slot) && ceding[$0.slot] == nil
+        }
+        if !unopened.isEmpty {
+            let items = unopened.filter { served.contains($0.claim.slot) }
+            unopened = []
+            unopened = await parts.opener.open(items)
+        }
+        if given { await serve(try await parts.journal.adopt()) }
+        guard !homes.isEmpty, !isDraining else { return }
+        let living = Set(nodes.map(\.incarnation))
+        let free = holdings.filter { holding in
+            homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
+                && !(holding.owner.map { living.contains($0) } ?? false)
+        }
+        guard !free.isEmpty else { return }
+        await serve(try await parts.journal.claim(free.map(\.slot)))
+    }
+
+    private func serve(_ claims: [SlotClaim]) async {
+        guard !claims.isEmpty else { return }
+        let slots = claims.map(\.slot)
+        for (index, shard) in parts.shards.enumerated() {
+            await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
+        }
+        served.formUnion(slots)
+        parts.directory.note(slots, .local)
+        isUnpublished = true
+        parts.log.info("cluster.slots_taken", [("slots", .integer(slots.count))])
+        do throws(JournalError) {
+            let index = try await parts.journal.index(slots)
+            let plan = SlotOpener.plan(claims: claims, index: index)
+            unopened += await parts.opener.open(plan.urgent + plan.rest)
+        } catch {
+            // What comes for them waits; the next round opens them.
+            unopened += claims.map { SlotOpener.Item(claim: $0, isEmpty: false) }
+            parts.log.warn("cluster.slots_not_opened", [("reason", .string("\(error)"))])
+        }
+    }
+
+    // MARK: - Giving
+
+    private func give(_ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]) {
+        guard !homes.isEmpty else { return }
+        let members = members(nodes)
+        for holding in holdings where served.contains(holding.slot) {
+            guard ceding.count < Self.cessionsLimit else { return }
+            guard let target = members[homes[Int(holding.slot.index)]],
+                target.incarnation != parts.identity.incarnation, peers[target.incarnation] != nil
+            else { continue }
+            cede(holding.slot, to: target.incarnation)
+        }
+    }
+
+    private func cede(_ slot: Slot, to target: UInt128) {
+        ceding[slot] = target
+        served.remove(slot)
+        let shard = parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count]
+        shard.postUnbounded(
+            .release(slot) { [releases] epoch in releases.postUnbounded(Release(slot: slot, epoch: epoch)) })
+    }
+
+    private func hearReleases() async {
+        while let batch = await releases.next(recycling: []) {
+            var byTarget: [UInt128: [Slot: UInt64]] = [:]
+            for release in batch {
+                guard let target = ceding[release.slot], let epoch = release.epoch else { continue }
+                byTarget[target, default: [:]][release.slot] = epoch
+            }
+            for (target, slots) in byTarget.sorted(by: { $0.key < $1.key }) { await cede(slots, to: target) }
+            for release in batch { letGo(release.slot) }
+            alarm.interrupt()
+        }
+    }
+
+    /// The shards have let go of these slots: they change hands now.
+    private func cede(_ slots: [Slot: UInt64], to target: UInt128) async {
+        do throws(JournalError) {
+            let ceded = try await parts.journal.cede(slots, to: target)
+            isUnpublished = isUnpublished || !ceded.isEmpty
+            if let place = peers[target]?.place { parts.directory.note(ceded, .peer(place)) }
+        } catch {
+            // The database says what became of them, in the next round.
+            parts.log.warn(
+                "cluster.slots_not_ceded", [("slots", .integer(slots.count)), ("reason", .string("\(error)"))])
+        }
+    }
+
+    private func letGo(_ slot: Slot) {
+        ceding[slot] = nil
+        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count].postUnbounded(.released(slot))
+    }
+
+    /// A shard was fenced out of a slot: whoever has it now is found in the next round.
+    func lost(_ slot: Slot) {
+        guard served.remove(slot) != nil else { return }
+        parts.directory.note([slot], .moving)
+        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count].postUnbounded(.released(slot))
+        alarm.interrupt()
+    }
+
+    /// Whether slots are on their way that concern this node.
+    private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]) -> Bool {
+        guard !homes.isEmpty else { return !served.isEmpty }
+        let me = parts.identity
+        let members = members(nodes)
+        return holdings.contains { holding in
+            let home = homes[Int(holding.slot.index)]
+            if served.contains(holding.slot) { return home != me.name && members[home] != nil }
+            return home == me.name && !isDraining
+        }
+    }
+
+    // MARK: - Peers
+
+    /// Makes links to nodes that are new, and lets go of those that are gone.
+    private func meet(_ nodes: [LeasedNode]) async {
+        let living = Set(nodes.map(\.incarnation))
+        for (incarnation, peer) in peers.filter({ !living.contains($0.key) }) {
+            await remove(peer)
+            peers[incarnation] = nil
+            firstSeen[incarnation] = nil
+        }
+        for node in nodes {
+            if firstSeen[node.incarnation] == nil { firstSeen[node.incarnation] = now }
+            guard node.incarnation != parts.identity.incarnation, peers[node.incarnation] == nil,
+                let (host, port) = Self.address(node.address)
+            else { continue }
+            await add(node, host, port)
+        }
+    }
+
+    private static func address(_ text: String) -> (String, UInt16)? {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            return nil
+        }
+        let host = text[..<colon]
+        return (String(host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host), port)
+    }
+
+    private func add(_ node: LeasedNode, _ host: String, _ port: UInt16) async {
+        var owners: [RemoteOwner] = []
+        var links: [Link] = []
+        for (index, shared) in parts.linkLoops.enumerated() {
+            let owner = RemoteOwner(
+                loop: shared.loop, edge: parts.edges[index], clock: parts.clock,
+                onNewerTable: { [sightings = parts.sightings] in sightings.post($0) })
+            let link = Link(to: host, port: port, expecting: node.name, shared: shared, handler: owner)
+            await owner.use(link)
+            owners.append(owner)
+            links.append(link)
+        }
+        guard let place = parts.peers.add(owners) else {
+            parts.log.error("cluster.too_many_peers", [("peer", .string(node.name))])
+            return
+        }
+        peers[node.incarnation] = Peer(place: place, links: links, owners: owners)
+        for link in links { await link.open() }
+        parts.log.info("cluster.peer_met", [("peer", .string(node.name)), ("address", .string(node.address))])
+    }
+
+    private func remove(_ peer: Peer) async {
+        for link in peer.links { await link.close() }
+        parts.peers.remove(peer.place)
+    }
+}

@@ -1,0 +1,93 @@
+// The placement table in Redis. It is intent, not authority: it may be missing, old or wrong, and the price of that is a
+// redirect. Every frame between nodes tells the version that its sender knows, so whoever is behind reads the table at
+// once, long before it would look at the database again.
+
+import Cluster
+import Platform
+import Redis
+
+actor PlacementBoard {
+    /// The key under which every node of a cluster finds the table.
+    static let key = "tumulte:placement"
+    /// What a read or a write may take.
+    private static let patience: UInt64 = 1_000_000_000
+
+    private let connection: RedisConnection
+    private let value = CompareAndSet(key: PlacementBoard.key)
+    private let log: Log
+    /// The newest version that this node knows; asked on every loop, for every frame.
+    nonisolated let known = KnownVersion()
+    private var isFailing = false
+
+    nonisolated let loop: EventLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    /// A version that only grows.
+    final class KnownVersion: Sendable {
+        private let version = Locked<UInt64>(0)
+        var now: UInt64 { version.withLock { $0 } }
+        func note(_ newer: UInt64) { version.withLock { $0 = max($0, newer) } }
+    }
+
+    init(_ configuration: RedisConfiguration, on loop: EventLoop, random: any RandomSource, log: Log) {
+        connection = RedisConnection(configuration, on: loop, random: random)
+        self.loop = loop
+        self.log = log
+    }
+
+    func start() async { await connection.start() }
+
+    func close() async { await connection.close() }
+
+    /// The table, if it is newer than what this node knows.
+    func read() async -> PlacementTable? {
+        do throws(RedisError) {
+            let found = try await value.read(newerThan: known.now, on: connection, deadline: deadline)
+            recovered()
+            guard let found, let table = PlacementTable(bytes: found.bytes) else { return nil }
+            known.note(found.version)
+            return table
+        } catch {
+            failed(error)
+            return nil
+        }
+    }
+
+    /// Stores a table under a version that the database has given out, unless a newer one is there.
+    func write(_ table: PlacementTable, version: UInt64) async {
+        let new = RedisVersionedValue(version: version, bytes: table.bytes)
+        var expected: UInt64 = 0
+        do throws(RedisError) {
+            while true {
+                switch try await value.swap(from: expected, to: new, on: connection, deadline: deadline) {
+                case .swapped:
+                    known.note(version)
+                    return recovered()
+                case .conflict(let stored):
+                    let found = stored?.version ?? 0
+                    // Older than what this node saw: the store was put back, or emptied. The database's count goes on.
+                    guard found < version else { return recovered() }
+                    expected = found
+                }
+            }
+        } catch {
+            failed(error)
+        }
+    }
+
+    private var deadline: MonotonicTime {
+        MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + Self.patience)
+    }
+
+    private func failed(_ error: RedisError) {
+        guard !isFailing else { return }
+        isFailing = true
+        log.warn("placement.redis_failed", [("reason", .string("\(error)"))])
+    }
+
+    private func recovered() {
+        guard isFailing else { return }
+        isFailing = false
+        log.info("placement.redis_recovered")
+    }
+}

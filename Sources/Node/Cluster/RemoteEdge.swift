@@ -1,0 +1,347 @@
+// The edges of other nodes, as the shards of this one see them: one more edge for each loop. Requests come in by links
+// and go to the shards as commands; answers are gathered until a request has all of its own, events go once to each
+// link that follows their campaign.
+//
+//   [link] ─► serve ─► commands, one batch per shard and turn ─► shard
+//   [link] ◄─ reply, event frames ◄─ inbox ◄──────────────────────┘
+
+import Cluster
+import Platform
+import Protocol
+
+actor RemoteEdge: LinkService {
+    nonisolated let index: UInt16
+    nonisolated let loop: EventLoop
+    nonisolated let inbox: Inbox<EdgeMessage>
+    nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
+
+    private let router: Router
+    private let transport: any Transport
+    private let clock: any Clock
+    private let onNewerTable: @Sendable (UInt64) -> Void
+    private var host: LinkHost?
+
+    private var requests: [Request?] = []
+    private var generations: [UInt32] = []
+    private var freeIndexes: [UInt32] = []
+    /// Who follows which campaign.
+    private var followers: [CampaignID: [HostedLinkID]] = [:]
+    private var outboxes: [[OwnerMessage]]
+    private var pump: Task<Void, Never>?
+
+    /// A request that waits for the answers to its commands.
+    private struct Request {
+        let ticket: LinkTicket
+        let slot: Slot
+        var answers: [RoadAnswer?]
+        var missing: Int
+    }
+
+    init(
+        index: UInt16, loop: EventLoop, inbox: Inbox<EdgeMessage>, router: Router, transport: any Transport,
+        clock: any Clock, onNewerTable: @escaping @Sendable (UInt64) -> Void
+    ) {
+        self.onNewerTable = onNewerTable
+        self.index = index
+        self.loop = loop
+        self.inbox = inbox
+        self.router = router
+        self.transport = transport
+        self.clock = clock
+        outboxes = Array(repeating: [], count: router.loopCount)
+    }
+
+    // MARK: - Life
+
+    /// Starts the pump; call once.
+    func start(_ host: LinkHost) {
+        self.host = host
+        loop.onTurnEnd { [weak self] in self?.assumeIsolated { $0.turnEnded() } }
+        pump = Task(executorPreference: loop) { await self.run() }
+    }
+
+    /// Ends the pump; after the shards have ended.
+    func stop() async {
+        inbox.finish()
+        await pump?.value
+        host = nil
+    }
+
+    private func run() async {
+        var recycled: [EdgeMessage] = []
+        while let batch = await inbox.next(recycling: recycled) {
+            for message in batch { deliver(message) }
+            recycled = batch
+            recycled.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private func turnEnded() {
+        for lane in outboxes.indices where !outboxes[lane].isEmpty {
+            if !transport.send(&outboxes[lane], lane: lane, from: index) { refuseOverload(lane) }
+        }
+    }
+
+    private func refuseOverload(_ lane: Int) {
+        let refused = outboxes[lane]
+        outboxes[lane].removeAll(keepingCapacity: true)
+        let error = ClientError(.overloaded, "too many commands are waiting", retryAfterMilliseconds: 1000)
+        for message in refused {
+            switch message {
+            case .commands(_, let commands): for command in commands { refuse(command, error) }
+            case .create(let creation): answered(creation.ticket, .reply(.failure(error)))
+            }
+        }
+    }
+
+    private func refuse(_ command: Command, _ error: ClientError) {
+        switch command.body {
+        case .leave: break
+        case .subscribe: joinFailed(command.ticket, error)
+        case .vote, .manage, .verify: answered(command.ticket, .reply(.failure(error)))
+        }
+    }
+
+    // MARK: - Requests
+
+    nonisolated func serve(
+        _ host: LinkHost, _ ticket: LinkTicket, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
+    ) {
+        // Copied, since the frame's bytes cannot enter the actor; commands are copied out of them anyway.
+        let bytes = Array(copying: body)
+        assumeIsolated { $0.serve(ticket, header, bytes) }
+    }
+
+    private func serve(_ ticket: LinkTicket, _ header: FrameHeader, _ body: [UInt8]) {
+        do throws(BinaryError) {
+            if header.kind == .subscribe {
+                let wish = try RoadCodec.subscription(body.span)
+                try subscribe(ticket, wish)
+            } else {
+                try request(ticket, body)
+            }
+        } catch {
+            refuse(ticket, header.slot, .malformed)
+        }
+    }
+
+    private func request(_ ticket: LinkTicket, _ body: [UInt8]) throws(BinaryError) {
+        let bytes = body.span
+        let now = clock.now()
+        var cursor = BinaryCursor()
+        switch try RoadCodec.form(&cursor, bytes) {
+        case .commands:
+            let (campaign, received) = try RoadCodec.commands(&cursor, bytes, at: now)
+            try cursor.finish(bytes)
+            let slot = Slot(of: campaign)
+            guard let lane = lane(to: slot, ticket) else { return }
+            let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: received.count), received.count)
+            let commands = received.enumerated().map { item, command in
+                Command(
+                    campaign: campaign, ticket: self.ticket(origin, item: item), receivedAt: command.receivedAt,
+                    body: command.body)
+            }
+            outboxes[lane].append(.commands(campaign, commands))
+        case .creation:
+            // Read twice, so that its ticket is made only for what can be read.
+            let draft = try RoadCodec.creation(&cursor, bytes, at: now, ticket: .ofEdge(index))
+            try cursor.finish(bytes)
+            guard let lane = lane(to: draft.slot, ticket) else { return }
+            let origin = open(Request(ticket: ticket, slot: draft.slot, answers: [], missing: 1), 1)
+            outboxes[lane].append(
+                .create(
+                    CreationCommand(
+                        slot: draft.slot, principal: draft.principal, draft: draft.draft, mark: draft.mark,
+                        ticket: self.ticket(origin, item: 0), receivedAt: draft.receivedAt)))
+        }
+    }
+
+    private func subscribe(_ ticket: LinkTicket, _ wish: SubscriptionRequest) throws(BinaryError) {
+        let slot = Slot(of: wish.campaign)
+        guard let lane = lane(to: slot, ticket) else { return }
+        let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: 1), 1)
+        let command = Command(
+            campaign: wish.campaign, ticket: self.ticket(origin, item: 0), receivedAt: clock.now(),
+            body: .subscribe(after: wish.after))
+        outboxes[lane].append(.commands(wish.campaign, [command]))
+    }
+
+    /// The loop of a slot of this node; any other request is refused, and its sender looks for the owner anew.
+    private func lane(to slot: Slot, _ ticket: LinkTicket) -> Int? {
+        guard router.directory.owner(of: slot) == .local else {
+            refuse(ticket, slot, .notOwner)
+            return nil
+        }
+        return router.loop(of: slot)
+    }
+
+    private func refuse(_ ticket: LinkTicket, _ slot: Slot?, _ code: PeerErrorCode) {
+        host?.assumeIsolated { $0.refuse(ticket, FrameHeader(.error, slot: slot), PeerError(code)) }
+    }
+
+    private func open(_ request: Request, _ count: Int) -> UInt32 {
+        var request = request
+        request.answers = Array(repeating: nil, count: count)
+        if let index = freeIndexes.popLast() {
+            requests[Int(index)] = request
+            return index
+        }
+        requests.append(request)
+        generations.append(1)
+        return UInt32(requests.count - 1)
+    }
+
+    private func ticket(_ origin: UInt32, item: Int) -> ReplyTicket {
+        ReplyTicket(
+            edge: index, item: UInt16(item), connection: origin, generation: generations[Int(origin)], request: nil)
+    }
+
+    private func close(_ origin: UInt32) {
+        requests[Int(origin)] = nil
+        generations[Int(origin)] &+= 1
+        freeIndexes.append(origin)
+    }
+
+    private func request(_ ticket: ReplyTicket) -> Request? {
+        let place = Int(ticket.connection)
+        guard place < requests.count, generations[place] == ticket.generation else { return nil }
+        return requests[place]
+    }
+
+    // MARK: - Answers
+
+    private func deliver(_ message: EdgeMessage) {
+        switch message {
+        case .votes(let replies, let position):
+            for reply in replies { answered(reply.ticket, .vote(reply.status, position)) }
+        case .reply(let ticket, let reply): answered(ticket, .reply(reply))
+        case .joined(let ticket, let joined): self.joined(ticket, joined)
+        case .joinFailed(let ticket, _, let error): joinFailed(ticket, error)
+        case .event(let event): publish(event)
+        case .resync(let slot): moved(slot)
+        case .again(let message): refuseMoved(message)
+        }
+    }
+
+    private func answered(_ ticket: ReplyTicket, _ answer: RoadAnswer) {
+        let (place, item) = (Int(ticket.connection), Int(ticket.item))
+        guard let known = request(ticket), item < known.answers.count, known.answers[item] == nil else { return }
+        requests[place]?.answers[item] = answer
+        requests[place]?.missing -= 1
+        guard let request = requests[place], request.missing == 0 else { return }
+        close(ticket.connection)
+        var body: [UInt8] = []
+        RoadCodec.append(request.answers.compactMap { $0 }, to: &body)
+        reply(request, body)
+    }
+
+    private func reply(_ request: Request, _ body: [UInt8]) {
+        host?.assumeIsolated { $0.reply(to: request.ticket, FrameHeader(.reply, slot: request.slot), body: body) }
+    }
+
+    private func joined(_ ticket: ReplyTicket, _ joined: Joined) {
+        let campaign = joined.subscribed.campaign
+        guard let request = request(ticket) else { return leaveIfUnused(campaign) }
+        close(ticket.connection)
+        var body: [UInt8] = []
+        guard RoadCodec.append(joined, to: &body) else {
+            refuse(request.ticket, request.slot, .overloaded)
+            return leaveIfUnused(campaign)
+        }
+        if !(followers[campaign] ?? []).contains(request.ticket.link) {
+            followers[campaign, default: []].append(request.ticket.link)
+        }
+        reply(request, body)
+    }
+
+    private func joinFailed(_ ticket: ReplyTicket, _ error: ClientError) {
+        guard let request = request(ticket) else { return }
+        close(ticket.connection)
+        var body: [UInt8] = []
+        RoadCodec.append(joinFailure: error, to: &body)
+        reply(request, body)
+    }
+
+    /// The slot went away before these commands were applied.
+    private func refuseMoved(_ message: OwnerMessage) {
+        let tickets: [ReplyTicket] =
+            switch message {
+            case .commands(_, let commands): commands.map(\.ticket)
+            case .create(let creation): [creation.ticket]
+            }
+        for ticket in tickets {
+            guard let request = request(ticket) else { continue }
+            if request.missing == request.answers.count, tickets.count == request.answers.count {
+                close(ticket.connection)
+                refuse(request.ticket, request.slot, .notOwner)
+            } else {
+                answered(
+                    ticket,
+                    .reply(
+                        .failure(ClientError(.unavailable, "the slot has moved", retryAfterMilliseconds: 100))))
+            }
+        }
+    }
+
+    // MARK: - Followers
+
+    private func publish(_ event: SharedEvent) {
+        guard let links = followers[event.campaign], !links.isEmpty, let host else { return }
+        var body: [UInt8] = []
+        RoadCodec.append(event.event, to: &body)
+        let header = FrameHeader(.event, slot: Slot(of: event.campaign), epoch: event.position.epoch)
+        let encoded = body
+        var isAnyGone = false
+        for link in links {
+            let isSent = host.assumeIsolated { $0.publish(on: link, header, body: encoded) }
+            if !isSent { isAnyGone = true }
+        }
+        if isAnyGone { leaveIfUnused(event.campaign) }
+    }
+
+    /// The slot's campaigns are served elsewhere, or anew: whoever follows them asks again.
+    private func moved(_ slot: Slot) {
+        guard let host else { return }
+        let gone = followers.filter { Slot(of: $0.key) == slot }
+        let links = Set(gone.values.flatMap { $0 })
+        for campaign in gone.keys { followers[campaign] = nil }
+        for link in links {
+            _ = host.assumeIsolated { $0.publish(on: link, FrameHeader(.moved, slot: slot), body: []) }
+        }
+    }
+
+    nonisolated func unsubscribed(
+        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
+    ) {
+        guard let wish = try? RoadCodec.subscription(body) else { return }
+        assumeIsolated { $0.unsubscribed(link, wish.campaign) }
+    }
+
+    private func unsubscribed(_ link: HostedLinkID, _ campaign: CampaignID) {
+        followers[campaign]?.removeAll { $0 == link }
+        leaveIfUnused(campaign)
+    }
+
+    nonisolated func linkGone(_ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer) {
+        assumeIsolated { $0.gone(link) }
+    }
+
+    private func gone(_ link: HostedLinkID) {
+        for (index, request) in requests.enumerated() where request?.ticket.link == link { close(UInt32(index)) }
+        for campaign in followers.filter({ $0.value.contains(link) }).keys { unsubscribed(link, campaign) }
+    }
+
+    /// Nobody behind this edge follows the campaign any more: its owner need not send here.
+    private func leaveIfUnused(_ campaign: CampaignID) {
+        guard (followers[campaign] ?? []).isEmpty else { return }
+        followers[campaign] = nil
+        let slot = Slot(of: campaign)
+        guard router.directory.owner(of: slot) == .local else { return }
+        outboxes[router.loop(of: slot)].append(
+            .commands(
+                campaign,
+                [Command(campaign: campaign, ticket: .ofEdge(index), receivedAt: clock.now(), body: .leave)]))
+    }
+
+    nonisolated func hostSawTable(_ host: LinkHost, _ peer: LinkPeer, _ version: UInt64) { onNewerTable(version) }
+}

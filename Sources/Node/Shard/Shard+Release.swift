@@ -1,0 +1,64 @@
+// Giving a slot away: no further command is applied, what was applied is committed and answered, then the slot is let go
+// of and whoever moves it is told. Commands that come meanwhile go back to their edges, which find the next owner.
+
+import Journal
+import Platform
+import Protocol
+
+extension Shard {
+    /// Begins to let go of a slot.
+    ///
+    /// - Parameter completion: gets the slot's epoch once nothing of it is left here; `nil` where it was not open.
+    func release(_ slot: Slot, _ completion: @escaping @Sendable (UInt64?) -> Void) {
+        guard case .open(let open)? = slots[slot], open.leaving == nil else { return completion(nil) }
+        open.leaving = completion
+        leaving.append(open)
+    }
+
+    /// Lets go of slots at the end of a turn, once nothing of them is under way.
+    func releaseSettled() async {
+        guard !leaving.isEmpty else { return }
+        var rest: [OpenSlot] = []
+        for slot in leaving {
+            guard !slot.isFenced else {
+                slot.leaving?(nil)
+                continue
+            }
+            if await isSettled(slot) { letGo(slot) } else { rest.append(slot) }
+        }
+        leaving = rest
+    }
+
+    private func isSettled(_ slot: OpenSlot) async -> Bool {
+        guard slot.openRow.isEmpty, slot.ledger.isQuiet, slot.activating.isEmpty else { return false }
+        for entry in slot.campaigns.values where !(await entry.actor.isSettled) { return false }
+        return true
+    }
+
+    private func letGo(_ slot: OpenSlot) {
+        let index = slot.ledger.slot
+        for id in slot.campaigns.keys {
+            campaigns[id] = nil
+            context.metrics.campaigns.add(-1)
+        }
+        uncommittedBytes -= slot.openBytes
+        slot.abandon()
+        slots[index] = nil
+        slot.leaving?(slot.ledger.epoch)
+        context.log.debug("slot.released", [("slot", .integer(Int(index.index)))])
+    }
+
+    /// The slot has another owner now: its followers at every edge ask there.
+    func tellFollowers(of slot: Slot) {
+        for edge in 0..<context.transport.edgeCount { post(.resync(slot), to: UInt16(edge)) }
+    }
+
+    /// Commands that were not applied, since their slot is going or gone.
+    func handBack(_ commands: [Command]) {
+        var byEdge: [UInt16: [Command]] = [:]
+        for command in commands { byEdge[command.ticket.edge, default: []].append(command) }
+        for (edge, commands) in byEdge.sorted(by: { $0.key < $1.key }) {
+            post(.again(.commands(commands[0].campaign, commands)), to: edge)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// Several nodes in one process, on one PostgreSQL, with real links between them: clients speak to any of them.
+
+import Foundation
+import Platform
+import Postgres
+import Protocol
+import Redis
+import Testing
+
+@testable import Node
+
+/// Nodes that share a database.
+private final class LiveCluster: Sendable {
+    private let url: String
+    private let nodes = Locked<[String: NodeServer]>([:])
+
+    private init(url: String) { self.url = url }
+
+    /// Runs `body` against nodes of these names; whoever is left stops when it ends.
+    static func with(_ names: [String], _ body: (LiveCluster) async throws -> Void) async throws {
+        let cluster = LiveCluster(url: try await makeDatabase())
+        let result: Result<Void, any Error>
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for name in names { group.addTask { try await cluster.start(name) } }
+                try await group.waitForAll()
+            }
+            result = .success(try await body(cluster))
+        } catch {
+            result = .failure(error)
+        }
+        for node in cluster.nodes.withLock({ Array($0.values) }) { await node.stop(isHurried: true) }
+        try result.get()
+    }
+
+    /// Starts a node, and waits until it serves its share.
+    func start(_ name: String) async throws {
+        var configuration = NodeConfiguration()
+        configuration.nodeName = name
+        configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
+        configuration.database = try PostgresConfiguration(url)
+        configuration.cluster = ClusterConfiguration(
+            listen: TCPAddress(bytes: [127, 0, 0, 1], port: try freePort()),
+            redis: try RedisConfiguration(try #require(redisURL)),
+            secret: Array("a secret of the tests, which is long".utf8))
+        configuration.loopCount = 2
+        let node = try NodeServer(configuration, log: .silent)
+        nodes.withLock { $0[name] = node }
+        try await node.start()
+    }
+
+    func stop(_ name: String, isHurried: Bool) async throws {
+        let node = try #require(nodes.withLock { $0.removeValue(forKey: name) })
+        await node.stop(isHurried: isHurried)
+    }
+
+    func address(_ name: String) async throws -> TCPAddress {
+        try #require(await nodes.withLock { $0[name] }?.address)
+    }
+
+    /// One request to one node.
+    func ask(_ name: String, _ method: String, _ path: String, _ body: String? = nil) async throws -> LiveAnswer {
+        let address = try await address(name)
+        return try await onThread { Result { try LiveClient(address).ask(method, path, body) } }.get()
+    }
+}
+
+private let redisURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]
+
+@Suite(
+    .needsServer, .enabled(if: redisURL != nil, "TUMULTE_TEST_REDIS names no server"), .serialized,
+    .timeLimit(.minutes(3)))
+struct LiveClusterTests {
+    private static let names = ["a", "b", "c"]
+
+    /// A campaign with a running poll, made at one node; their paths.
+    private func launch(_ cluster: LiveCluster, at name: String) async throws -> (campaign: String, poll: String) {
+        let created = try await cluster.ask(name, "POST", "/v1/campaigns", #"{"name":"Everywhere"}"#)
+        #expect(created.status == 201, "\(created.body)")
+        let campaign = "/v1/campaigns/\(try created.id())"
+        let launched = try await cluster.ask(
+            name, "POST", "\(campaign)/polls",
+            #"{"question":"Which?","options":["a","b"],"durationSeconds":600,"type":"UNIQUE"}"#)
+        #expect(launched.status == 201, "\(launched.body)")
+        return (campaign, "\(campaign)/polls/\(try launched.id())")
+    }
+
+    @Test func `campaigns are made, voted in, read and ended at any node`() async throws {
+        try await LiveCluster.with(Self.names) { cluster in
+            for first in Self.names {
+                let (campaign, poll) = try await launch(cluster, at: first)
+                for (number, name) in (Self.names + Self.names).enumerated() {
+                    let vote = try await cluster.ask(
+                        name, "POST", "\(poll)/votes", #"{"option":\#(number % 2),"voter":"viewer-\#(number)"}"#)
+                    #expect(vote.status == 200 && vote.body.contains("counted"), "\(vote.body)")
+                }
+                for name in Self.names {
+                    let read = try await cluster.ask(name, "GET", poll)
+                    #expect(read.body.contains(#""votes":[3,3]"#), "\(read.body)")
+                    let repeated = try await cluster.ask(
+                        name, "POST", "\(poll)/votes", #"{"option":0,"voter":"viewer-0"}"#)
+                    #expect(repeated.body.contains("same"), "\(repeated.body)")
+                }
+                let batch = try await cluster.ask(
+                    Self.names.last ?? first, "POST", "\(poll)/votes",
+                    #"{"votes":[{"option":0,"voter":"x"},{"option":9,"voter":"y"},{"option":1,"voter":"z"}]}"#)
+                #expect(batch.body.contains("invalid_option"), "\(batch.body)")
+                let cancelled = try await cluster.ask("c", "POST", "\(poll)/cancel", "{}")
+                #expect(cancelled.status == 200, "\(cancelled.body)")
+                let late = try await cluster.ask("b", "POST", "\(poll)/votes", #"{"option":0,"voter":"late"}"#)
+                #expect(late.body.contains("poll_closed"), "\(late.body)")
+                #expect(try await cluster.ask("a", "GET", campaign).status == 200)
+                #expect(try await cluster.ask("a", "DELETE", campaign).status < 300)
+                #expect(try await cluster.ask("b", "GET", campaign).status == 404)
+            }
+        }
+    }
+
+    @Test func `of launches at once over three nodes exactly one succeeds, and a voter counts once`() async throws {
+        try await LiveCluster.with(Self.names) { cluster in
+            let created = try await cluster.ask("a", "POST", "/v1/campaigns", #"{"name":"Everywhere"}"#)
+            let campaign = "/v1/campaigns/\(try created.id())"
+            let launches = try await withThrowingTaskGroup(of: LiveAnswer.self) { group in
+                for number in 0..<18 {
+                    group.addTask {
+                        try await cluster.ask(
+                            Self.names[number % 3], "POST", "\(campaign)/polls",
+                            #"{"question":"Which?","options":["a","b"],"type":"UNIQUE"}"#)
+                    }
+                }
+                return try await group.reduce(into: [LiveAnswer]()) { $0.append($1) }
+            }
+            #expect(launches.count { $0.status == 201 } == 1)
+            #expect(launches.count { $0.status == 409 } == 17)
+            let poll = "\(campaign)/polls/\(try #require(launches.first { $0.status == 201 }).id())"
+            let votes = try await withThrowingTaskGroup(of: LiveAnswer.self) { group in
+                for number in 0..<60 {
+                    group.addTask {
+                        try await cluster.ask(
+                            Self.names[number % 3], "POST", "\(poll)/votes", #"{"option":1,"voter":"the one"}"#)
+                    }
+                }
+                return try await group.reduce(into: [LiveAnswer]()) { $0.append($1) }
+            }
+            #expect(votes.count { $0.body.contains("counted") } == 1)
+            #expect(votes.count { $0.body.contains("same") } == 59)
+        }
+    }
+
+    @Test func `slots move to a node that joins, and away from one that leaves, with every vote`() async throws {
+        try await LiveCluster.with(["a", "b"]) { cluster in
+            var polls: [String] = []
+            for number in 0..<12 { polls.append(try await launch(cluster, at: number % 2 == 0 ? "a" : "b").poll) }
+            func vote(_ voter: String, at name: String) async throws {
+                for poll in polls {
+                    let answer = try await cluster.ask(
+                        name, "POST", "\(poll)/votes", #"{"option":0,"voter":"\#(voter)"}"#)
+                    #expect(answer.status == 200, "\(answer.body)")
+                }
+            }
+            func count(_ votes: Int, at name: String) async throws {
+                for poll in polls {
+                    let read = try await cluster.ask(name, "GET", poll)
+                    #expect(read.body.contains(#""votes":[\#(votes),0]"#), "\(read.body)")
+                }
+            }
+            try await vote("before", at: "a")
+            try await cluster.start("c")
+            try await vote("with three", at: "c")
+            try await count(2, at: "b")
+            try await cluster.stop("a", isHurried: false)
+            try await vote("without the first", at: "c")
+            try await count(3, at: "b")
+        }
+    }
+}
