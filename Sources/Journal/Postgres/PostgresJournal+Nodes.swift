@@ -36,6 +36,9 @@ extension PostgresJournal {
     /// The living nodes, oldest first, this one among them.
     public func nodes() async throws(JournalError) -> [LeasedNode] { try await core.nodes() }
 
+    /// Grows with every change of an owner: while it stands still, so do the holdings.
+    public func ownershipVersion() async throws(JournalError) -> UInt64 { try await core.ownershipVersion() }
+
     /// The owner of every slot, in the order of their numbers.
     public func holdings() async throws(JournalError) -> [SlotHolding] { try await core.holdings() }
 
@@ -84,6 +87,11 @@ extension PostgresJournalCore {
             }
             return nodes
         }
+    }
+
+    fileprivate func ownershipVersion() async throws(JournalError) -> UInt64 {
+        let found = try await query(.lease, NodeStatements.ownershipVersion, [])
+        return try Self.reading { () throws(PostgresError) in try found.value(0, 0) }
     }
 
     fileprivate func holdings() async throws(JournalError) -> [SlotHolding] {
@@ -162,6 +170,10 @@ enum NodeStatements {
 
     static let holdings = PostgresStatement(
         "nodes.holdings", [], "SELECT slot, epoch, owner FROM slot_lease ORDER BY slot")
+
+    /// Each change of an owner raises its slot's epoch, so the sum misses none, in whatever order they commit.
+    static let ownershipVersion = PostgresStatement(
+        "nodes.version", [], "SELECT sum(epoch)::bigint FROM slot_lease")
 
     static let bury = PostgresStatement(
         "nodes.bury", [],

@@ -67,6 +67,8 @@ actor Membership {
     private var unopened: [SlotOpener.Item] = []
     /// Slots that are being given away, and to whom.
     private var ceding: [Slot: UInt128] = [:]
+    /// What the last round found: the living nodes, and the version of the owners.
+    private var known: (nodes: [LeasedNode], version: UInt64)?
     private var isDraining = false
     private var isStopping = false
     private var isBusy = false
@@ -103,6 +105,7 @@ actor Membership {
     /// Gives every slot to the others, as far as there are any; returns once none is left here, or the time is over.
     func drain(within nanoseconds: UInt64) async {
         isDraining = true
+        isBusy = true
         let deadline = now + nanoseconds
         await announce()
         let patience = LoopAlarm(on: loop)
@@ -163,6 +166,11 @@ actor Membership {
                 nodes = try await parts.journal.nodes()
             }
         }
+        let version = try await parts.journal.ownershipVersion()
+        // Most rounds find that nothing has happened.
+        guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
+            return
+        }
         let holdings = try await parts.journal.holdings()
         await meet(nodes)
         note(holdings, nodes)
@@ -170,6 +178,7 @@ actor Membership {
         try await take(holdings, nodes, homes)
         give(holdings, nodes, homes)
         try await publish()
+        known = (nodes, version)
         isBusy = !unopened.isEmpty || !ceding.isEmpty || isWaiting(holdings, nodes, homes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
@@ -222,6 +231,11 @@ actor Membership {
             owners: holdings.map { $0.owner.flatMap { names[$0] } })
     }
 
+    /// Whether a node has been here for too short a time to get slots.
+    private func isUnsettled(_ nodes: [LeasedNode]) -> Bool {
+        nodes.contains { !knownNames.contains($0.name) && !$0.isDraining }
+    }
+
     /// Notes who serves what.
     private func note(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) {
         let living = Set(nodes.map(\.incarnation))
@@ -255,7 +269,8 @@ actor Membership {
             unopened = await parts.opener.open(items)
         }
         if given { await serve(try await parts.journal.adopt()) }
-        guard !homes.isEmpty, !isDraining else { return }
+        // Of two processes of one name the newer takes; the older one gives.
+        guard !homes.isEmpty, !isDraining, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
         let living = Set(nodes.map(\.incarnation))
         let free = holdings.filter { holding in
             homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
@@ -342,6 +357,7 @@ actor Membership {
     /// A shard was fenced out of a slot: whoever has it now is found in the next round.
     func lost(_ slot: Slot) {
         guard served.remove(slot) != nil else { return }
+        isBusy = true
         parts.directory.note([slot], .moving)
         parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count].postUnbounded(.released(slot))
         alarm.interrupt()
