@@ -58,7 +58,7 @@ actor Membership {
     private let alarm: LoopAlarm
     var peers: [UInt128: Peer] = [:]
     /// When each living node was first seen.
-    private var firstSeen: [UInt128: UInt64] = [:]
+    var firstSeen: [UInt128: UInt64] = [:]
     /// Names that were members once: one that returns needs no time to settle.
     private var knownNames: Set<String> = []
     /// Slots that are served here, or about to be.
@@ -153,7 +153,7 @@ actor Membership {
         }
     }
 
-    private var now: UInt64 { parts.clock.monotonic().nanoseconds }
+    var now: UInt64 { parts.clock.monotonic().nanoseconds }
 
     // MARK: - A round
 
@@ -373,58 +373,5 @@ actor Membership {
             if served.contains(holding.slot) { return home != me.name && members[home] != nil }
             return home == me.name && !isDraining
         }
-    }
-
-    // MARK: - Peers
-
-    /// Makes links to nodes that are new, and lets go of those that are gone.
-    private func meet(_ nodes: [LeasedNode]) async {
-        let living = Set(nodes.map(\.incarnation))
-        for (incarnation, peer) in peers.filter({ !living.contains($0.key) }) {
-            await remove(peer)
-            peers[incarnation] = nil
-            firstSeen[incarnation] = nil
-        }
-        for node in nodes {
-            if firstSeen[node.incarnation] == nil { firstSeen[node.incarnation] = now }
-            guard node.incarnation != parts.identity.incarnation, peers[node.incarnation] == nil,
-                let (host, port) = Self.address(node.address)
-            else { continue }
-            await add(node, host, port)
-        }
-    }
-
-    private static func address(_ text: String) -> (String, UInt16)? {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-            return nil
-        }
-        let host = text[..<colon]
-        return (String(host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host), port)
-    }
-
-    private func add(_ node: LeasedNode, _ host: String, _ port: UInt16) async {
-        var owners: [RemoteOwner] = []
-        var links: [Link] = []
-        for (index, shared) in parts.linkLoops.enumerated() {
-            let owner = RemoteOwner(
-                loop: shared.loop, edge: parts.edges[index], clock: parts.clock,
-                onNewerTable: { [sightings = parts.sightings] in sightings.post($0) })
-            let link = Link(to: host, port: port, expecting: node.name, shared: shared, handler: owner)
-            await owner.use(link)
-            owners.append(owner)
-            links.append(link)
-        }
-        guard let place = parts.peers.add(owners) else {
-            parts.log.error("cluster.too_many_peers", [("peer", .string(node.name))])
-            return
-        }
-        peers[node.incarnation] = Peer(place: place, links: links, owners: owners)
-        for link in links { await link.open() }
-        parts.log.info("cluster.peer_met", [("peer", .string(node.name)), ("address", .string(node.address))])
-    }
-
-    private func remove(_ peer: Peer) async {
-        for link in peer.links { await link.close() }
-        parts.peers.remove(peer.place)
     }
 }
