@@ -1,6 +1,7 @@
 // What crosses between nodes: there and back, every prefix, every corrupted byte.
 
 import Domain
+import Foundation
 import Protocol
 import Testing
 
@@ -68,6 +69,55 @@ struct RoadCodecTests {
         let arrived = try Self.decoded(Self.encoded(commands))
         #expect(
             Self.texts(arrived) == commands.map { "\($0.receivedAt.milliseconds) \($0.body)" })
+    }
+
+    /// Every block between "```body NAME" and "```" of docs/PROTOCOL.md.
+    private static func vectors() throws -> [String: [UInt8]] {
+        let document = URL(filePath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "docs/PROTOCOL.md")
+        var vectors: [String: [UInt8]] = [:]
+        var name: String?
+        for line in try String(contentsOf: document, encoding: .utf8).split(separator: "\n") {
+            if line.hasPrefix("```body ") {
+                name = String(line.dropFirst(8))
+            } else if line == "```" {
+                name = nil
+            } else if let name {
+                let bytes = line.prefix { $0 != "#" }.split(separator: " ").compactMap { UInt8($0, radix: 16) }
+                vectors[name, default: []] += bytes
+            }
+        }
+        return vectors
+    }
+
+    @Test func `the vectors of the document are what is read and written`() throws {
+        let vectors = try Self.vectors()
+        let campaign = CampaignID(try #require(UUIDv7("01890a5d-ac96-774b-bcce-b302099a8057")))
+        let poll = PollID(try #require(UUIDv7("01890a5d-ac96-774b-bcce-b302099a8058")))
+        let position = Position(epoch: 1_767_225_600, seq: 9)
+        func command(_ body: CommandBody, _ age: Int64) -> Command {
+            Command(
+                campaign: campaign, ticket: .ofEdge(0), receivedAt: Self.now.advanced(byMilliseconds: -age), body: body)
+        }
+        let gm = Principal(role: .host, subject: "gm", channel: nil, expiresAt: nil, isOpenMode: false)
+        var subscription: [UInt8] = []
+        RoadCodec.append(subscriptionTo: campaign, after: position, to: &subscription)
+        var answers: [UInt8] = []
+        RoadCodec.append(
+            [
+                .vote(.counted, position), .vote(.same, position),
+                .reply(.failure(ClientError(.pollClosed, "over"))),
+            ], to: &answers)
+        let found = [
+            "votes": Self.encoded([
+                command(Self.vote(1, poll: poll, voter: "ann", channel: nil, key: "k1"), 3),
+                command(Self.vote(0, poll: poll, voter: "bob", channel: "north", key: nil), 300),
+            ]),
+            "cancel": Self.encoded([command(.manage(.cancel(gm, poll), nil), 0)]),
+            "answers": answers, "subscription": subscription,
+        ]
+        #expect(found == vectors)
     }
 
     @Test func `ages are bounded, and never negative`() throws {
