@@ -202,11 +202,13 @@ enum PortProbe {
     }
 }
 
-/// `tumulte health`.
+/// `tumulte health`: well once the node has been ready, and as long as it answers from then on. An outage of a store must
+/// not make a supervisor kill every node: whether clients are to be sent there is for `/health/ready` to say.
 enum HealthQuery {
     static func run(_ url: String) -> Int32 {
-        guard let answer = try? SimpleHTTPClient.send("GET", url, "/health/live", bearer: nil) else { return 1 }
-        return answer.status == 200 ? 0 : 1
+        guard let answer = try? SimpleHTTPClient.send("GET", url, "/health/ready", bearer: nil) else { return 1 }
+        let isStarting = String(decoding: answer.body, as: UTF8.self).contains(#""status":"starting""#)
+        return answer.status == 200 || answer.status == 503 && !isStarting ? 0 : 1
     }
 }
 

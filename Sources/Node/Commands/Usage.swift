@@ -59,7 +59,7 @@ enum Usage {
         "health": """
         usage: tumulte health [--url http://127.0.0.1:8080]
 
-        Exit status 0 where the node answers that it lives.
+        Exit status 0 once the node has been ready, as long as it answers. An outage of a store does not change that.
         """,
         "version": """
         usage: tumulte version
