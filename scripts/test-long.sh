@@ -63,6 +63,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'journal in PostgreSQL' Benchmarks/journal.sh && record journal 'journal in PostgreSQL' || true
 fi
 
+stage 'deploy: a fresh Debian root' deploy/try.sh && record deploy 'deploy: a fresh Debian root' || true
 stage 'fuzz, 600 s each' scripts/fuzz.sh 600 && record fuzz 'fuzz, 600 s each' || true
 
 finish
