@@ -16,6 +16,7 @@ trap 'rm -rf --one-file-system "$root"' EXIT
 say "== a fresh Debian 12 in $root"
 debootstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian >"$root.log" 2>&1 \
     || { tail -n 5 "$root.log"; fail "debootstrap failed"; }
+chmod 0755 "$root"  # as a root is for its users
 mkdir -p "$root/toolchain" "$root/source"
 git archive HEAD | tar -x -C "$root/source"
 
