@@ -1,0 +1,245 @@
+"""Three nodes that serve together: any of them takes any request, and they come and go while people vote."""
+
+import asyncio
+import contextlib
+import signal
+import time
+
+import client
+import http1
+import suite
+from cluster_nodes import Cluster, Follower, Voting
+from node import until
+from suite import test, within
+
+# Only a hang reaches it; what it takes is printed.
+SERVICE_SECONDS = 15
+
+
+@test
+@within(120)
+async def a_poll_is_launched_voted_in_and_cancelled_on_different_nodes():
+    async with Cluster() as cluster:
+        for owner in "abc":
+            campaign = await cluster.campaign_of(owner)
+            poll = await client.poll(cluster.a, campaign, type="UNIQUE")
+            for number in range(30):
+                reply = await client.vote(cluster.all()[number % 2 + 1], poll, option=number % 3, voter=f"v{number}")
+                assert reply.status == 200 and reply.data["status"] == "counted", reply.body
+            moved = await client.vote(cluster.c, poll, option=1, voter="v0")
+            assert moved.data["status"] == "moved", moved.body
+            tally = await cluster.tallies(poll)
+            assert tally["votes"] == [9, 11, 10] and tally["totalVotes"] == 30, tally
+            reply = await client.cancel(cluster.c, poll)
+            assert reply.status == 200, reply.body
+            tally = await cluster.tallies(poll)
+            assert tally["status"] == "CANCELLED" and tally["votes"] == [9, 11, 10], tally
+            late = await client.vote(cluster.b, poll, option=0, voter="late")
+            assert late.code == "poll_closed", late.body
+
+
+@test
+@within(120)
+async def of_fifty_launches_over_three_nodes_one_succeeds():
+    async with Cluster() as cluster:
+        campaign = await client.campaign(cluster.a)
+        path = f"/v1/campaigns/{campaign['id']}/polls"
+        body = {"question": "Who first?", "options": ["you", "me"], "durationSeconds": 600}
+        replies = await asyncio.gather(
+            *(http1.request(cluster.all()[number % 3], "POST", path, body) for number in range(50))
+        )
+        codes = sorted(reply.status for reply in replies)
+        assert codes == [201] + [409] * 49, codes
+        assert all(reply.code == "poll_running" for reply in replies if reply.status == 409)
+
+
+@test
+@within(120)
+async def of_a_thousand_votes_of_one_voter_over_three_nodes_one_counts():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        poll = await client.poll(cluster.b, await client.campaign(cluster.a), type="UNIQUE")
+        sockets = [await stack.enter_async_context(client.websocket(node)) for node in cluster.all()]
+        replies = await asyncio.gather(
+            *(sockets[number % 3].vote(poll, 1, voter="keen") for number in range(1000))
+        )
+        statuses = sorted(reply.get("status", reply.get("code")) for reply in replies)
+        assert statuses == ["counted"] + ["same"] * 999, (statuses[0], set(statuses))
+        tally = await cluster.tallies(poll)
+        assert tally["votes"] == [0, 1, 0], tally
+
+
+@test
+@within(120)
+async def subscribers_on_every_node_see_a_poll_that_lives_elsewhere():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        campaign = await cluster.campaign_of("a")
+        followers = [await stack.enter_async_context(Follower.on(node, campaign)) for node in cluster.all()]
+        poll = await client.poll(cluster.b, campaign)
+        for follower in followers:
+            await follower.sees(lambda f: f.started, "the start of the poll")
+            assert follower.started[0]["id"] == poll["id"]
+        for number in range(9):
+            reply = await client.vote(cluster.all()[number % 3], poll, option=number % 3, key=f"k{number}")
+            assert reply.status == 200, reply.body
+        for follower in followers:
+            await follower.sees(lambda f: f.poll["votes"] == [3, 3, 3], "all votes")
+            assert follower.updates > 0
+        assert (await client.cancel(cluster.c, poll)).status == 200
+        for follower in followers:
+            await follower.sees(lambda f: f.ended, "the end of the poll")
+            assert follower.ended[0]["status"] == "CANCELLED" and follower.ended[0]["votes"] == [3, 3, 3]
+        assert len({follower.position for follower in followers}) == 1, [f.position for f in followers]
+
+
+async def epochs(cluster, voting):
+    """The epoch of each election's campaign."""
+    return {
+        election.poll["campaignId"]: (await cluster.owner({"id": election.poll["campaignId"]}))[1]
+        for election in voting.elections
+    }
+
+
+async def follow(stack, cluster, names, voting):
+    return [
+        await stack.enter_async_context(Follower.on(cluster.nodes[name], {"id": election.poll["campaignId"]}))
+        for name in names
+        for election in voting.elections
+    ]
+
+
+async def all_see_the_tally(followers, reader, voting):
+    """Every subscriber has got as far as the tally that a node shows."""
+    for election in voting.elections:
+        tally = await client.read_poll(reader, election.poll)
+        for follower in followers:
+            if follower.campaign["id"] == election.poll["campaignId"]:
+                await follower.sees(lambda f: f.poll["votes"] == tally["votes"], f"the tally {tally['votes']}")
+
+
+@test
+@within(180)
+async def the_owner_is_killed_while_people_vote_on_the_others():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "bc")
+        ends = [election.poll["endsAt"] for election in voting.elections]
+        followers = await follow(stack, cluster, "bc", voting)
+        async with voting:
+            await voting.more()
+            before = await epochs(cluster, voting)
+            cluster.a.kill()
+            took = await voting.service(time.monotonic(), before, SERVICE_SECONDS)
+            await voting.more()
+            await voting.close(cluster.b)
+        await all_see_the_tally(followers, cluster.c, voting)
+        for election, end in zip(voting.elections, ends):
+            assert (await client.read_poll(cluster.c, election.poll))["endsAt"] == end
+        await cluster.settled("b", "c")
+        print(
+            f"figure: owner killed: votes acknowledged again after {took:.2f} s; {voting.acks} acknowledged,"
+            f" {voting.unknowns} connections' votes unknown, errors {dict(voting.errors)}"
+        )
+
+
+@test
+@within(180)
+async def a_node_drains_while_people_vote_on_the_others():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "bc")
+        followers = await follow(stack, cluster, "bc", voting)
+        async with voting:
+            await voting.more()
+            started = time.monotonic()
+            cluster.a.signal(signal.SIGTERM)
+            status = await cluster.a.ended()
+            took = time.monotonic() - started
+            await voting.more()
+            await voting.close(cluster.b)
+        assert status == 0, cluster.a.log_tail()
+        assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
+        await all_see_the_tally(followers, cluster.c, voting)
+        await cluster.settled("b", "c")
+        print(f"figure: drain of a third of the slots: {took:.2f} s, {voting.acks} votes, none failed")
+
+
+@test
+@within(180)
+async def a_fourth_node_joins_while_people_vote_and_takes_its_share():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        before = await cluster.shares()
+        voting = await Voting.held(cluster, "a", "abc")
+        followers = await follow(stack, cluster, "abc", voting)
+        async with voting:
+            await voting.more()
+            mark = (await cluster.sql("SELECT max(id) FROM ownership_log"))[0]
+            started = time.monotonic()
+            await cluster.add("d")
+            shares = await cluster.settled()
+            took = time.monotonic() - started
+            await voting.more()
+            await voting.close(cluster.d)
+        assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
+        moves = int((await cluster.sql(f"SELECT count(*) FROM ownership_log WHERE id > {mark}"))[0])
+        assert moves == shares["d"], f"{moves} moves for {shares} after {before}"
+        await all_see_the_tally(followers, cluster.d, voting)
+        print(f"figure: join: {moves} slots moved within {took:.2f} s, {voting.acks} votes, none failed")
+
+
+@test
+@within(180)
+async def an_owner_that_slept_leaves_and_does_no_harm():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "bc")
+        followers = await follow(stack, cluster, "bc", voting)
+        async with voting:
+            await voting.more()
+            before = await epochs(cluster, voting)
+            asleep = time.monotonic()
+            cluster.a.signal(signal.SIGSTOP)
+            took = await voting.service(asleep, before, SERVICE_SECONDS)
+            await until(lambda: time.monotonic() >= asleep + 10, what="the sleeper's time")
+            cluster.a.signal(signal.SIGCONT)
+            status = await cluster.a.ended()
+            await voting.more()
+            await voting.close(cluster.b)
+        assert status == 75, (status, cluster.a.log_tail())
+        await all_see_the_tally(followers, cluster.c, voting)
+        stale = await cluster.sql(
+            "SELECT slot, lsn FROM (SELECT slot, lsn, epoch, max(epoch) OVER (PARTITION BY slot ORDER BY lsn) AS highest"
+            " FROM journal) rows WHERE epoch < highest"
+        )
+        assert not stale, f"rows of an older epoch after a newer one: {stale}"
+        print(f"figure: owner stopped: votes acknowledged again after {took:.2f} s, errors {dict(voting.errors)}")
+
+
+@test
+@within(180)
+async def votes_go_on_while_redis_is_killed_emptied_and_back():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "abc")
+        followers = await follow(stack, cluster, "abc", voting)
+        async with voting:
+            await voting.more()
+            version = int((await cluster.sql("SELECT version FROM placement"))[0])
+            cluster.redis.command("FLUSHALL")
+            await voting.more()
+            cluster.redis.kill()
+            await voting.more()
+            cluster.redis.forget()
+            await asyncio.to_thread(cluster.redis.start)
+            assert cluster.redis.command("DBSIZE") == "0"
+            await voting.more()
+            # Slots still change hands, and the table comes back.
+            cluster.redis.kill()
+            await cluster.add("d")
+            await cluster.settled()
+            await asyncio.to_thread(cluster.redis.start)
+            await voting.more()
+            await voting.close(cluster.b)
+        assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
+        assert int((await cluster.sql("SELECT version FROM placement"))[0]) > version
+        await all_see_the_tally(followers, cluster.d, voting)
+
+
+if __name__ == "__main__":
+    arguments = suite.parser("cluster").parse_args()
+    suite.run(arguments.only, parallel=2)
