@@ -48,6 +48,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'end to end on PostgreSQL: recovery' limit 1200 env TUMULTE_TEST_STORE=postgres \
         .cache/venv/bin/python Tests/EndToEnd/recovery.py || true
     stage 'end to end on PostgreSQL: outage' limit 1200 .cache/venv/bin/python Tests/EndToEnd/outage.py || true
+    stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
     stage 'browser' limit 1200 Tests/Browser/run.sh "$BINARY" || true
 fi

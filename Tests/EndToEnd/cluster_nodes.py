@@ -51,10 +51,12 @@ class Redis:
                 path.unlink()
 
     def command(self, *words):
+        password, _, port = self.url.removeprefix("redis://:").removesuffix("/0").replace("@", ":").split(":")
         done = subprocess.run(
-            ["redis-cli", "--no-auth-warning", "-u", self.url, *words], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
+            ["redis-cli", "-h", "127.0.0.1", "-p", port, "-e", *words],
+            env=os.environ | {"REDISCLI_AUTH": password}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 
 
