@@ -66,7 +66,7 @@ actor Membership {
     /// Of these, slots whose content could not be read yet.
     private var unopened: [SlotOpener.Item] = []
     /// Slots that are being given away, and to whom.
-    private var ceding: [Slot: UInt128] = [:]
+    private(set) var ceding: [Slot: UInt128] = [:]
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
     private var isDraining = false

@@ -53,6 +53,13 @@ actor PlacementBoard {
         }
     }
 
+    /// What is stored, whatever this node knows already; it changes nothing here. A version without a table is one
+    /// that cannot be read; `nil` where nothing is stored.
+    func stored() async throws(RedisError) -> (version: UInt64, table: PlacementTable?)? {
+        guard let found = try await value.read(on: connection, deadline: deadline) else { return nil }
+        return (found.version, PlacementTable(bytes: found.bytes))
+    }
+
     /// Stores a table under a version that the database has given out, unless a newer one is there.
     func write(_ table: PlacementTable, version: UInt64) async {
         let new = RedisVersionedValue(version: version, bytes: table.bytes)

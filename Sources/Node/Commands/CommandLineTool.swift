@@ -34,6 +34,7 @@ public enum CommandLineTool {
         case .version: print("tumulte \(Version.current)")
         case .health(let url): return HealthQuery.run(url.isEmpty ? defaultURL(environment) : url)
         case .verify(let campaign, let target): return verify(campaign, target, environment)
+        case .query(let query, let target): return ask(query, target, environment)
         case .node, .migrate, .check, .token, .repair: return await runConfigured(command, environment)
         }
         return 0
@@ -64,7 +65,7 @@ public enum CommandLineTool {
                 let moved = try await journal.repair(Slot(slot), keepThrough: lsn)
                 print("\(moved) rows of slot \(slot) were set aside in journal_quarantine; the node can be started.")
             }
-        case .help, .version, .verify, .health: preconditionFailure("needs no configuration: \(command)")
+        case .help, .version, .verify, .query, .health: preconditionFailure("needs no configuration: \(command)")
         }
     }
 
@@ -152,27 +153,48 @@ public enum CommandLineTool {
         return "http://" + (address.isEmpty ? "127.0.0.1:8080" : address)
     }
 
-    private static func verify(
-        _ campaign: String, _ target: AdminTarget, _ environment: [String: String]
-    ) -> Int32 {
+    /// Sends an admin query; complains where there is no answer with status 200.
+    private static func ask(
+        _ method: String, _ path: String, _ target: AdminTarget, _ environment: [String: String]
+    ) -> [UInt8]? {
         let reader = EnvironmentReader(environment: environment, readFile: ProcessFacts.readFile)
-        let answer: SimpleHTTPClient.Answer
         do {
             let secret = try reader.bearerToken("TUMULTE_ADMIN_TOKEN", bytes: 16)
             let token = target.token ?? secret.map { String(decoding: $0, as: UTF8.self) }
-            answer = try SimpleHTTPClient.send(
-                "POST", target.url ?? defaultURL(environment), "/admin/campaigns/\(campaign)/verify", bearer: token)
+            let url = target.url ?? defaultURL(environment)
+            let answer = try SimpleHTTPClient.send(method, url, path, bearer: token)
+            if answer.status == 200 { return answer.body }
+            complain("the node answered \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
         } catch {
             complain("\(error)")
-            return failed
         }
-        let text = String(decoding: answer.body, as: UTF8.self)
-        guard answer.status == 200, let report = VerifyAnswer(answer.body) else {
-            complain("the node answered \(answer.status): \(text)")
+        return nil
+    }
+
+    private static func verify(
+        _ campaign: String, _ target: AdminTarget, _ environment: [String: String]
+    ) -> Int32 {
+        guard let body = ask("POST", "/admin/campaigns/\(campaign)/verify", target, environment) else { return failed }
+        let text = String(decoding: body, as: UTF8.self)
+        guard let report = VerifyAnswer(body) else {
+            complain("the node answered something else: \(text)")
             return failed
         }
         print(target.isJSON ? text : report.table(campaign))
         return report.isOK ? 0 : failed
+    }
+
+    private static func ask(
+        _ query: PlacementCommand, _ target: AdminTarget, _ environment: [String: String]
+    ) -> Int32 {
+        guard let body = ask("GET", query.path, target, environment) else { return failed }
+        let text = String(decoding: body, as: UTF8.self)
+        guard let answer = AnswerObject(answer: body), let table = PlacementTables.text(query, answer) else {
+            complain("the node answered something else: \(text)")
+            return failed
+        }
+        print(target.isJSON ? text : table)
+        return PlacementTables.isGood(query, answer) ? 0 : failed
     }
 }
 

@@ -13,6 +13,7 @@ enum ParsedCommand: Equatable {
     case check
     case token(TokenRequest)
     case verify(campaign: String, AdminTarget)
+    case query(PlacementCommand, AdminTarget)
     case repair(slot: UInt16, keepThrough: UInt64)
     case health(url: String)
 }
@@ -40,8 +41,8 @@ struct UsageError: Error, Equatable {
 }
 
 struct CommandParser {
-    private var rest: ArraySlice<String>
-    private let command: String
+    var rest: ArraySlice<String>
+    let command: String
 
     /// Parses the arguments behind the program's name.
     static func parse(_ arguments: [String]) throws(UsageError) -> ParsedCommand {
@@ -62,6 +63,15 @@ struct CommandParser {
         case "check": return try end(.check)
         case "token": return try token()
         case "verify": return try verify()
+        case "placement": return try query(.placement)
+        case "diff": return try query(.diff)
+        case "where":
+            return try query(needing: "the id of a campaign") { UUIDv7($0).map { .whereIs(campaign: "\($0)") } }
+        case "timeline":
+            return try query(needing: "a slot, 0 to \(Slot.count - 1)") {
+                Slot(text: $0).map { .timeline(slot: $0.index) }
+            }
+        case "plan": return try plan()
         case "repair": return try repair()
         case "health":
             var url: String?
@@ -79,11 +89,11 @@ struct CommandParser {
         return parsed
     }
 
-    private func unknown(_ argument: String) -> UsageError {
+    func unknown(_ argument: String) -> UsageError {
         UsageError(message: "\(command) does not know \(argument)", command: command)
     }
 
-    private mutating func value(of option: String) throws(UsageError) -> String {
+    mutating func value(of option: String) throws(UsageError) -> String {
         guard let value = rest.popFirst(), !value.isEmpty else {
             throw UsageError(message: "\(option) needs a value", command: command)
         }
@@ -139,17 +149,12 @@ struct CommandParser {
         var campaign: String?
         var target = AdminTarget()
         while let argument = rest.popFirst() {
-            switch argument {
-            case "--url": target.url = try value(of: argument)
-            case "--admin-token": target.token = try value(of: argument)
-            case "--json": target.isJSON = true
-            default:
-                guard !argument.hasPrefix("-"), campaign == nil else { throw unknown(argument) }
-                guard UUIDv7(argument) != nil else {
-                    throw UsageError(message: "\(argument) is not the id of a campaign", command: command)
-                }
-                campaign = argument
+            if try takeTarget(argument, &target) { continue }
+            guard !argument.hasPrefix("-"), campaign == nil else { throw unknown(argument) }
+            guard UUIDv7(argument) != nil else {
+                throw UsageError(message: "\(argument) is not the id of a campaign", command: command)
             }
+            campaign = argument
         }
         guard let campaign else { throw UsageError(message: "verify needs a campaign", command: command) }
         return .verify(campaign: campaign, target)

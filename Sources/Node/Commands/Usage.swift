@@ -10,6 +10,11 @@ enum Usage {
           migrate    create or upgrade the store's schema
           check      validate the configuration and reach the store
           token      make a client token
+          placement  show the nodes, their slots, and what is on its way
+          where      tell where a campaign is, and why
+          plan       tell what would move if nodes came or went
+          timeline   show who has had a slot
+          diff       compare what the database, Redis and a node say of placement
           verify     compare a live campaign with a replay of its journal
           repair     give up damaged rows of the journal, offline
           health     ask a node whether it lives; for container health checks
@@ -49,6 +54,35 @@ enum Usage {
 
         Lets a running node replay the campaign's journal and compare the result with the live state. The admin
         token may also come from TUMULTE_ADMIN_TOKEN. Exit status 1 where they differ.
+        """,
+        "placement": """
+        usage: tumulte placement [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Asks a running node for the nodes, their slots, and the slots that are on their way. Campaigns in memory and
+        connections are those of the node that answers. The admin token may also come from TUMULTE_ADMIN_TOKEN.
+        """,
+        "where": """
+        usage: tumulte where CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Tells which slot and node a campaign has, since when, and why. Its owner tells more than other nodes.
+        """,
+        "plan": """
+        usage: tumulte plan [--join NAME[:WEIGHT]] [--leave NAME] [--drain NAME]
+                            [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Tells which slots would move if nodes came, were gone at once, or gave their slots away. Each option may be
+        repeated. Nothing is done.
+        """,
+        "timeline": """
+        usage: tumulte timeline SLOT [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Shows the newest 1,000 changes of hands of a slot, the oldest of them first.
+        """,
+        "diff": """
+        usage: tumulte diff [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Compares who owns which slot in the database, in Redis and as the node sees it. Exit status 1 where they
+        differ; while slots move that is nothing bad.
         """,
         "repair": """
         usage: tumulte repair --slot N --keep-through LSN

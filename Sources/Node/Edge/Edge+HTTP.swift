@@ -120,6 +120,8 @@ extension Edge {
         case .notFound: fail(connection, ClientError(.notFound, "no such path"))
         case .badIdentifier:
             fail(connection, ClientError(.badRequest, "an id is a lowercase UUID of version 7"))
+        case .badSlot:
+            fail(connection, ClientError(.badRequest, "a slot is a number from 0 to \(Slot.count - 1)"))
         case .methodNotAllowed(let allow):
             let error = ClientError(.badRequest, "this path answers \(allow) only")
             respond(
@@ -139,6 +141,7 @@ extension Edge {
         case .verify(let campaign):
             try context.access.requireAdmin(request, peer: connection.stream.peer)
             send(connection, campaign, .verify)
+        case .admin(let admin): try serveAdmin(connection, request, admin)
         case .vote(let campaign, let poll): try serveVotes(connection, request, campaign, poll)
         case .createCampaign, .readCampaign, .updateCampaign, .deleteCampaign, .launchPoll, .readPolls, .readPoll,
             .cancelPoll, .signal:

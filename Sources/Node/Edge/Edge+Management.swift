@@ -53,7 +53,7 @@ extension Edge {
             let body = request.body
             let draft = try SignalDraft(body: body.span)
             manage(connection, campaign, .signal(principal, name: draft.name, data: draft.data), mark)
-        case .page, .health, .metrics, .webSocket, .vote, .events, .verify:
+        case .page, .health, .metrics, .webSocket, .vote, .events, .verify, .admin:
             preconditionFailure("not a management route: \(route)")
         }
     }

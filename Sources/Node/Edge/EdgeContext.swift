@@ -18,6 +18,8 @@ struct EdgeContext: Sendable {
     let registry: MetricsRegistry
     let health: NodeHealth
     let launchLimiter: LaunchLimiter
+    /// To whoever answers queries about placement.
+    let admin: Inbox<AdminRequest>
     let connectionLimit: Int
     let httpLimits: HTTPLimits
 }

@@ -21,6 +21,17 @@ enum Route: Equatable {
     case signal(CampaignID)
     case events(CampaignID)
     case verify(CampaignID)
+    case admin(AdminRoute)
+
+    /// Queries about placement.
+    enum AdminRoute: Equatable {
+        case placement
+        case campaign(CampaignID)
+        case slot(Slot)
+        case timeline(Slot)
+        case plan
+        case diff
+    }
 
     enum HealthRoute: String {
         case summary = "/health", live = "/health/live", ready = "/health/ready", details = "/health/details"
@@ -42,6 +53,12 @@ enum Route: Equatable {
         case .signal: "/v1/campaigns/{id}/signals"
         case .events: "/v1/campaigns/{id}/events"
         case .verify: "/admin/campaigns/{id}/verify"
+        case .admin(.placement): "/admin/placement"
+        case .admin(.campaign): "/admin/placement/campaigns/{id}"
+        case .admin(.slot): "/admin/placement/slots/{n}"
+        case .admin(.timeline): "/admin/placement/slots/{n}/timeline"
+        case .admin(.plan): "/admin/placement/plan"
+        case .admin(.diff): "/admin/placement/diff"
         }
     }
 }
@@ -53,6 +70,8 @@ enum RouteMiss: Error, Equatable {
     case methodNotAllowed(allow: String)
     /// An id in the path is not in its one accepted form.
     case badIdentifier
+    /// A slot in the path is no number of one.
+    case badSlot
 }
 
 enum Routes {
@@ -77,10 +96,30 @@ enum Routes {
     }
 
     private static func matchAdmin(_ method: HTTPMethod, _ path: String) -> Result<Route, RouteMiss> {
-        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(2)
-        guard parts.count == 3, parts[2] == "campaigns", parts[4] == "verify" else { return .failure(.notFound) }
-        guard let campaign = UUIDv7(String(parts[3])) else { return .failure(.badIdentifier) }
+        let parts = Array(path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(2))
+        if parts[0] == "placement" { return matchPlacement(method, parts.dropFirst()) }
+        guard parts.count == 3, parts[0] == "campaigns", parts[2] == "verify" else { return .failure(.notFound) }
+        guard let campaign = UUIDv7(String(parts[1])) else { return .failure(.badIdentifier) }
         return write(method, .verify(CampaignID(campaign)))
+    }
+
+    private static func matchPlacement(
+        _ method: HTTPMethod, _ parts: ArraySlice<Substring>
+    ) -> Result<Route, RouteMiss> {
+        guard let first = parts.first else { return read(method, .admin(.placement)) }
+        let rest = Array(parts.dropFirst())
+        switch (first, rest.count) {
+        case ("plan", 0): return read(method, .admin(.plan))
+        case ("diff", 0): return read(method, .admin(.diff))
+        case ("campaigns", 1):
+            guard let campaign = UUIDv7(String(rest[0])) else { return .failure(.badIdentifier) }
+            return read(method, .admin(.campaign(CampaignID(campaign))))
+        case ("slots", 1), ("slots", 2):
+            guard rest.count == 1 || rest[1] == "timeline" else { return .failure(.notFound) }
+            guard let slot = Slot(text: rest[0]) else { return .failure(.badSlot) }
+            return read(method, .admin(rest.count == 1 ? .slot(slot) : .timeline(slot)))
+        default: return .failure(.notFound)
+        }
     }
 
     private static func matchAPI(_ method: HTTPMethod, _ path: String) -> Result<Route, RouteMiss> {
@@ -129,5 +168,13 @@ enum Routes {
         case "votes": return write(method, .vote(campaign, poll))
         default: return .failure(.notFound)
         }
+    }
+}
+
+extension Slot {
+    /// Reads a slot's number as people write it: decimal digits without a leading zero.
+    init?(text: some StringProtocol) {
+        guard let index = UInt16(text), index < Slot.count, String(index) == text else { return nil }
+        self.init(index)
     }
 }

@@ -27,6 +27,7 @@ public actor NodeServer {
     private let clock: any Clock
     private let directory: any Directory
     private let cluster: ClusterRuntime?
+    private let desk: AdminDesk
     private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
@@ -94,6 +95,7 @@ public actor NodeServer {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
         self.shards = shards
+        let adminRequests = Inbox<AdminRequest>(limit: AdminDesk.requestsLimit)
         let edgeContext = EdgeContext(
             clock: clock, random: random, nodeName: configuration.nodeName,
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
@@ -103,7 +105,7 @@ public actor NodeServer {
                 adminToken: configuration.adminToken),
             router: Router(directory: directory, loopCount: configuration.loopCount), transport: transport,
             metrics: metrics, registry: registry, health: health,
-            launchLimiter: LaunchLimiter(),
+            launchLimiter: LaunchLimiter(), admin: adminRequests,
             connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())
         edges = group.loops.indices.map {
@@ -111,14 +113,25 @@ public actor NodeServer {
         }
         guard let settings = configuration.cluster, let clusterDirectory, case .database(let shared) = store else {
             cluster = nil
+            desk = AdminDesk(
+                requests: adminRequests,
+                parts: AdminDesk.Parts(
+                    nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory, shards: shards,
+                    edges: edgeInboxes, metrics: metrics, health: health, clock: clock, log: log))
             return
         }
-        cluster = ClusterRuntime(
+        let cluster = ClusterRuntime(
             settings,
             identity: Cluster.NodeIdentity(name: configuration.nodeName, incarnation: shared.identity.incarnation),
             loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
             transport: transport,
             parts: (shared, edgeInboxes, shards, shardInboxes, clock, random, log))
+        self.cluster = cluster
+        desk = AdminDesk(
+            requests: adminRequests,
+            parts: AdminDesk.Parts(
+                nodeName: configuration.nodeName, store: store, cluster: cluster, directory: directory, shards: shards,
+                edges: edgeInboxes, metrics: metrics, health: health, clock: clock, log: log))
     }
 
     /// Listens, claims the slots and recovers them; returns once every poll that ran is served again.
@@ -126,6 +139,7 @@ public actor NodeServer {
     public func start() async throws {
         for shard in shards { await shard.start() }
         for edge in edges { await edge.start() }
+        await desk.start()
         try await listen()
         if let cluster { return try await startAmongOthers(cluster) }
         try await store.open(isAlone: true)
@@ -265,6 +279,7 @@ public actor NodeServer {
             closing.2?.close()
         }
         for edge in edges { await edge.stop() }
+        await desk.stop()
         await cluster?.stop()
         for shard in shards { await shard.stop() }
         await journal.close()

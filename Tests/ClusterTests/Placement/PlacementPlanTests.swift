@@ -125,9 +125,10 @@ struct PlacementPlanTests {
     @Test func `the reason tells full nodes from slots that merely stay`() throws {
         let members = Self.members(2)
         let (a, b) = (members[0].name, members[1].name)
-        let slot = try #require((0..<Slot.count).map { Slot(UInt16($0)) }.first {
-            Rendezvous.ranking(of: [a, b], for: $0) == [a, b]
-        })
+        let slot = try #require(
+            (0..<Slot.count).map { Slot(UInt16($0)) }.first {
+                Rendezvous.ranking(of: [a, b], for: $0) == [a, b]
+            })
         // b has it although a ranks first: a has its half, or has room.
         var owners: [String?] = (0..<Slot.count).map { $0 % 2 == Int(slot.index) % 2 ? b : a }
         #expect(PlacementReason(of: slot, members: members, owners: owners)?.cause == .othersFull)

@@ -10,7 +10,7 @@ import Testing
 @testable import Node
 
 /// Nodes that share a database.
-private final class LiveCluster: Sendable {
+final class LiveCluster: Sendable {
     private let url: String
     private let nodes = Locked<[String: NodeServer]>([:])
 
@@ -18,6 +18,7 @@ private final class LiveCluster: Sendable {
 
     /// Runs `body` against nodes of these names; whoever is left stops when it ends.
     static func with(_ names: [String], _ body: (LiveCluster) async throws -> Void) async throws {
+        try await forgetPlacement()
         let cluster = LiveCluster(url: try await makeDatabase())
         let result: Result<Void, any Error>
         do {
@@ -63,6 +64,24 @@ private final class LiveCluster: Sendable {
         let address = try await address(name)
         return try await onThread { Result { try LiveClient(address).ask(method, path, body) } }.get()
     }
+}
+
+/// Removes what nodes on another database have left in Redis.
+func forgetPlacement() async throws {
+    let group = LoopGroup(count: 1, name: "redis")
+    let redis = RedisConnection(try RedisConfiguration(try #require(redisURL)), on: group.loops[0])
+    await redis.start()
+    let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + 10_000_000_000)
+    let result: Result<RedisValue, any Error>
+    do {
+        result = .success(
+            try await redis.command("DEL", [RedisArgument(PlacementBoard.key)], deadline: deadline))
+    } catch {
+        result = .failure(error)
+    }
+    await redis.close()
+    group.shutdown()
+    _ = try result.get()
 }
 
 private let redisURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]

@@ -1,0 +1,262 @@
+// Queries about placement to live nodes: one that is alone, and three that share a database and Redis.
+
+import Cluster
+import Foundation
+import Platform
+import Postgres
+import Protocol
+import Testing
+
+@testable import Node
+
+/// The `data` of an answer.
+private func data(_ answer: LiveAnswer) throws -> [String: Any] {
+    try expect(answer.status == 200, "\(answer.status): \(answer.body)")
+    let document = try JSONSerialization.jsonObject(with: Data(answer.body.utf8)) as? [String: Any]
+    guard let data = document?["data"] as? [String: Any] else { throw Unexpected(description: answer.body) }
+    return data
+}
+
+/// A campaign's path in placement, from its id.
+private let campaigns = "/admin/placement/campaigns/"
+
+@Suite(.timeLimit(.minutes(2)))
+struct LiveAdminTests {
+    @Test func `a node alone owns everything, and says so`() async throws {
+        try await withLiveNode(loops: 2) { address in
+            let client = try LiveClient(address)
+            let placement = try data(try client.ask("GET", "/admin/placement?owners=1"))
+            let nodes = placement["nodes"] as? [[String: Any]] ?? []
+            try expect(nodes.count == 1 && nodes[0]["slots"] as? Int == 4096, "\(nodes)")
+            try expect(nodes[0]["state"] as? String == "live" && nodes[0]["connections"] as? Int == 1, "\(nodes)")
+            try expect(placement["owners"] as? [Int] == Array(repeating: 0, count: 4096), "owners")
+            try expect((placement["moves"] as? [Any])?.isEmpty == true, "moves")
+            try expect((placement["balance"] as? [String: Int]) == ["max": 4096, "mean": 4096], "balance")
+
+            let slot = try data(try client.ask("GET", "/admin/placement/slots/17"))
+            try expect((slot["epoch"] as? Int ?? 0) > 1_000_000 && slot["since"] is NSNull, "\(slot)")
+            let timeline = try data(try client.ask("GET", "/admin/placement/slots/17/timeline"))
+            try expect((timeline["changes"] as? [Any])?.isEmpty == true, "\(timeline)")
+            let diff = try data(try client.ask("GET", "/admin/placement/diff"))
+            try expect(diff["converged"] as? Bool == true && diff["redis"] as? String == "unused", "\(diff)")
+
+            let name = nodes[0]["name"] as? String ?? ""
+            let plan = try data(try client.ask("GET", "/admin/placement/plan?join=other:3"))
+            try expect(plan["count"] as? Int == 3072, "\(plan["count"] ?? "")")
+            for query in ["leave=\(name)", "leave=other", "join=\(name)", "join=x:y", "stay=1"] {
+                let refused = try client.ask("GET", "/admin/placement/plan?\(query)")
+                try expect(refused.status == 400 && refused.body.contains("bad_request"), refused.body)
+            }
+        }
+    }
+
+    @Test func `a node alone tells where a campaign is, and of none that is not there`() async throws {
+        try await withLiveNode(loops: 2) { address in
+            let client = try LiveClient(address)
+            let id = try client.ask("POST", "/v1/campaigns", #"{"name":"The lost mine"}"#).id()
+            let made = try data(try client.ask("GET", campaigns + id))
+            try expect(made["active"] as? Bool == true && made["runningPoll"] is NSNull, "\(made)")
+            let poll = try client.ask(
+                "POST", "/v1/campaigns/\(id)/polls", #"{"question":"Which?","options":["a","b"]}"#
+            ).id()
+            let running = try data(try client.ask("GET", campaigns + id))
+            try expect(running["runningPoll"] as? String == poll, "\(running)")
+            try expect((running["lsn"] as? Int ?? 0) > (made["lsn"] as? Int ?? 0), "\(made) \(running)")
+            let why = running["why"] as? [String: Any] ?? [:]
+            try expect(why["rank"] as? Int == 1 && why["cap"] as? Int == 4096, "\(why)")
+            try expect(why["pinned"] as? Bool == false && why["load"] as? Int == 4096, "\(why)")
+            try expect(try client.ask("DELETE", "/v1/campaigns/\(id)").status == 204, "deleted")
+            try expect(try client.ask("GET", campaigns + id).status == 404, "still there")
+            let none = "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
+            try expect(try client.ask("GET", campaigns + none).status == 404, "who is that")
+            try expect(try client.ask("GET", "/admin/placement/slots/4096").status == 400, "no slot")
+        }
+    }
+
+    @Test(arguments: [
+        "", "/slots/1", "/slots/1/timeline", "/plan", "/diff", "/campaigns/01a1fcac-f495-72d8-ae10-2c4de5f3e0ff",
+    ])
+    func `a forwarded request without an admin token is refused`(path: String) async throws {
+        try await withLiveNode { address in
+            let client = try LiveClient(address)
+            try client.send(client.request("GET", "/admin/placement" + path, more: "X-Forwarded-For: 10.0.0.1\r\n"))
+            let answer = try client.answer()
+            try expect(answer.status == 403, answer.head)
+        }
+    }
+}
+
+// In the suite of the cluster: its tests run one after the other, for they share one key of Redis.
+extension LiveClusterTests {
+    private func query(_ cluster: LiveCluster, _ name: String, _ path: String) async throws -> LiveAnswer {
+        try await cluster.ask(name, "GET", "/admin/placement" + path)
+    }
+
+    /// Slots by node.
+    private func slots(_ placement: [String: Any]) -> [String: Int] {
+        let nodes = placement["nodes"] as? [[String: Any]] ?? []
+        return nodes.reduce(into: [:]) { $0[$1["name"] as? String ?? "", default: 0] += $1["slots"] as? Int ?? 0 }
+    }
+
+    /// Asks until an answer is as it should be; the suite's time limit ends it where that never comes.
+    private func placement(
+        _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
+    ) async throws -> [String: Any] {
+        while true {
+            let placement = try data(try await query(cluster, name, "?owners=1"))
+            if isFine(placement) { return placement }
+            await Task.yield()
+        }
+    }
+
+    private func isCalm(_ placement: [String: Any], nodes: Int) -> Bool {
+        (placement["nodes"] as? [Any])?.count == nodes && (placement["moves"] as? [Any])?.isEmpty == true
+    }
+
+    @Test func `every node says the same of placement, and knows of itself what others do not`() async throws {
+        try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 3) }
+            var owners: [[String]] = []
+            for name in ["a", "b", "c"] {
+                let placement = try data(try await query(cluster, name, "?owners=1"))
+                let nodes = placement["nodes"] as? [[String: Any]] ?? []
+                #expect(slots(placement).values.reduce(0, +) == 4096, "\(slots(placement))")
+                #expect(slots(placement).values.allSatisfy { $0 <= 1366 }, "\(slots(placement))")
+                #expect((placement["balance"] as? [String: Double])?["max"] == 1366)
+                #expect(nodes.allSatisfy { $0["state"] as? String == "live" && $0["address"] is String })
+                #expect(nodes.filter { $0["connections"] != nil }.map { $0["name"] as? String } == [name])
+                owners.append((placement["owners"] as? [Int] ?? []).map { nodes[$0]["name"] as? String ?? "" })
+            }
+            #expect(owners[0].count == 4096 && owners[0] == owners[1] && owners[1] == owners[2])
+            for number in [0, 1234, 4095] {
+                let report = try data(try await query(cluster, "b", "/slots/\(number)"))
+                let why = report["why"] as? [String: Any] ?? [:]
+                #expect(
+                    report["node"] as? String == owners[0][number] && report["home"] as? String == owners[0][number])
+                #expect((1...3).contains(why["rank"] as? Int ?? 0) && why["cap"] as? Int == 1366, "\(why)")
+            }
+        }
+    }
+
+    @Test func `a campaign is found from every node, and its owner tells more`() async throws {
+        try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            let id = try await cluster.ask("a", "POST", "/v1/campaigns", #"{"name":"Everywhere"}"#).id()
+            var tellers: [String] = []
+            var owner = ""
+            for name in ["a", "b", "c"] {
+                let report = try data(try await query(cluster, name, "/campaigns/\(id)"))
+                if report["seq"] != nil { tellers.append(name) }
+                owner = report["node"] as? String ?? ""
+                #expect(report["lsn"] as? Int == 1 && report["epoch"] is Int, "\(report)")
+                #expect((report["slot"] as? Int) == CampaignID(try #require(UUIDv7(id))).slotIndex)
+            }
+            #expect(tellers == [owner])
+            #expect(try await query(cluster, "b", "/campaigns/01a1fcac-f495-72d8-ae10-2c4de5f3e0ff").status == 404)
+        }
+    }
+
+    @Test func `the plan of a join says what then happens, and the timelines tell of it`() async throws {
+        try await LiveCluster.with(["a", "b"]) { cluster in
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) }
+            let plan = try data(try await query(cluster, "b", "/plan?join=c"))
+            let moves = plan["moves"] as? [[String: Any]] ?? []
+            let before = try data(try await query(cluster, "a", "?owners=1"))
+            #expect(moves.count == plan["count"] as? Int && moves.count == 1364, "\(moves.count)")
+            try await cluster.start("c")
+            let after = try await placement(cluster, at: "c") { isCalm($0, nodes: 3) }
+            #expect(slots(after) == ["a": 1366, "b": 1366, "c": 1364])
+
+            func names(_ placement: [String: Any]) -> [String] {
+                let nodes = placement["nodes"] as? [[String: Any]] ?? []
+                return (placement["owners"] as? [Int] ?? []).map { nodes[$0]["name"] as? String ?? "" }
+            }
+            var expected = names(before)
+            for move in moves {
+                let slot = try #require(move["slot"] as? Int)
+                #expect(expected[slot] == move["from"] as? String && move["how"] as? String == "hand-off")
+                expected[slot] = try #require(move["to"] as? String)
+            }
+            #expect(names(after) == expected)
+
+            let moved = try #require(moves.first?["slot"] as? Int)
+            let timeline = try data(try await query(cluster, "a", "/slots/\(moved)/timeline"))
+            let change = try #require((timeline["changes"] as? [[String: Any]])?.last)
+            #expect((change["to"] as? [String: Any])?["node"] as? String == "c", "\(change)")
+            #expect((change["from"] as? [String: Any])?["node"] as? String == moves.first?["from"] as? String)
+            #expect(change["cause"] as? String == "hand-off")
+            let report = try data(try await query(cluster, "b", "/slots/\(moved)"))
+            #expect(report["since"] as? String == change["at"] as? String && report["node"] as? String == "c")
+            #expect(report["epoch"] as? Int == change["epoch"] as? Int)
+        }
+    }
+
+    @Test func `slots of a node that is gone are unowned until they are claimed, and the timeline says so`()
+        async throws
+    {
+        try await LiveCluster.with(["a", "b"]) { cluster in
+            let before = try await placement(cluster, at: "b") { isCalm($0, nodes: 2) }
+            let nodes = before["nodes"] as? [[String: Any]] ?? []
+            let place = try #require(nodes.firstIndex { $0["name"] as? String == "a" })
+            let slot = try #require((before["owners"] as? [Int])?.firstIndex(of: place))
+            let plan = try data(try await query(cluster, "b", "/plan?leave=a"))
+            #expect(plan["count"] as? Int == 2048)
+            #expect((plan["moves"] as? [[String: Any]])?.allSatisfy { $0["how"] as? String == "claim" } == true)
+            try await cluster.stop("a", isHurried: true)
+            let after = try await placement(cluster, at: "b") { isCalm($0, nodes: 1) }
+            #expect(slots(after) == ["b": 4096])
+            let timeline = try data(try await query(cluster, "b", "/slots/\(slot)/timeline"))
+            let change = try #require((timeline["changes"] as? [[String: Any]])?.last)
+            #expect(change["cause"] as? String == "claim" && change["lsn"] as? Int == 0, "\(change)")
+            // The database remembers names of the dead.
+            #expect((change["from"] as? [String: Any])?["node"] as? String == "a")
+            #expect((change["to"] as? [String: Any])?["node"] as? String == "b")
+        }
+    }
+
+    @Test func `a node alone on a database answers from it`() async throws {
+        var configuration = NodeConfiguration()
+        configuration.nodeName = "sole"
+        configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
+        configuration.database = try PostgresConfiguration(try await makeDatabase())
+        let node = try NodeServer(configuration, log: .silent)
+        try await node.start()
+        let address = await node.address
+        func ask(_ path: String) async throws -> [String: Any] {
+            let answer = await onThread { Result { try LiveClient(address).ask("GET", "/admin/placement" + path) } }
+            return try data(try answer.get())
+        }
+        let result: Result<([String: Any], [String: Any], [String: Any]), any Error>
+        do {
+            result = .success((try await ask(""), try await ask("/slots/9"), try await ask("/diff")))
+        } catch {
+            result = .failure(error)
+        }
+        await node.stop(isHurried: true)
+        let (placement, slot, diff) = try result.get()
+        #expect(slots(placement) == ["sole": 4096] && placement["version"] as? Int == 0)
+        #expect(slot["incarnation"] is String && slot["epoch"] is Int && slot["node"] as? String == "sole")
+        #expect(diff["converged"] as? Bool == true && diff["redis"] as? String == "unused", "\(diff)")
+        #expect((diff["versions"] as? [String: Any])?["node"] is NSNull)
+    }
+
+    @Test func `what everybody says of placement converges, and a lost table is noticed`() async throws {
+        try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 3) }
+            for name in ["a", "b", "c"] {
+                var diff: [String: Any] = [:]
+                repeat {
+                    diff = try data(try await query(cluster, name, "/diff"))
+                } while diff["converged"] as? Bool != true
+                #expect(diff["count"] as? Int == 0 && (diff["slots"] as? [Any])?.isEmpty == true)
+                #expect((diff["versions"] as? [String: Int])?["redis"] ?? 0 > 0, "\(diff)")
+            }
+            try await forgetPlacement()
+            let diff = try data(try await query(cluster, "b", "/diff"))
+            #expect(diff["converged"] as? Bool == false && diff["redis"] as? String == "empty", "\(diff)")
+        }
+    }
+}
+
+extension CampaignID {
+    fileprivate var slotIndex: Int { Int(Slot(of: self).index) }
+}

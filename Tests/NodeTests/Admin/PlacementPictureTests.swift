@@ -1,0 +1,187 @@
+// What is said of placement, from made-up nodes and slots.
+
+import Cluster
+import Protocol
+import Testing
+import Web
+
+@testable import Journal
+@testable import Node
+
+struct PlacementPictureTests {
+    private static func node(
+        _ incarnation: UInt128, _ name: String, draining: Bool = false, lapsed: Bool = false, weight: Double = 1
+    ) -> LeasedNode {
+        LeasedNode(
+            incarnation: incarnation, name: name, address: "10.0.0.\(incarnation):7400", weight: weight,
+            isDraining: draining, hasLapsed: lapsed, started: Timestamp(milliseconds: Int64(incarnation)))
+    }
+
+    private static func holdings(_ owner: (Int) -> UInt128?) -> [SlotHolding] {
+        (0..<Slot.count).map { SlotHolding(slot: Slot(UInt16($0)), epoch: UInt64($0) + 7, owner: owner($0)) }
+    }
+
+    private static func picture(
+        _ nodes: [LeasedNode], releasing: Set<Slot> = [], _ owner: (Int) -> UInt128?
+    ) -> PlacementPicture {
+        PlacementPicture(version: 5, nodes: nodes, holdings: holdings(owner), releasing: releasing, here: 1)
+    }
+
+    @Test func `of nodes of one name the newest takes slots, and the states say so`() {
+        let picture = Self.picture(
+            [
+                Self.node(1, "a"), Self.node(2, "b"), Self.node(3, "b"), Self.node(4, "c", draining: true),
+                Self.node(5, "d", lapsed: true),
+            ]
+        ) { $0 % 2 == 0 ? 2 : 9 }
+        #expect(picture.nodes.map(\.state) == [.live, .replaced, .live, .draining, .lapsed])
+        #expect(picture.members.map(\.name) == ["a", "b", "d"])
+        #expect(picture.here == 0 && picture.epochs[3] == 10)
+        // Node 9 does not live: nobody has its slots.
+        #expect(picture.loads == [0, 2048, 0, 0, 0] && picture.owners[1] == nil)
+        #expect(picture.nodes[0].incarnation == "00000000-0000-0000-0000-000000000001")
+        #expect(PlacementPicture.text(.max) == "ffffffff-ffff-ffff-ffff-ffffffffffff")
+    }
+
+    @Test func `moves are what lies elsewhere than its home, with the step that it waits for`() {
+        // a drains, b is there, slots from 4000 on have nobody.
+        let nodes = [Self.node(1, "a", draining: true), Self.node(2, "b")]
+        let picture = Self.picture(nodes, releasing: [Slot(8)]) { $0 >= 4000 ? nil : $0 % 2 == 0 ? 1 : 2 }
+        let moves = picture.moves
+        #expect(moves.count == 2000 + 96 && moves.allSatisfy { $0.to == 1 })
+        #expect(moves.first { $0.slot == Slot(8) }?.step == .releasing)
+        #expect(moves.first { $0.slot == Slot(10) } == .init(slot: Slot(10), from: 0, to: 1, step: .waiting))
+        #expect(moves.count { $0.step == .unowned && $0.from == nil } == 96)
+    }
+
+    @Test func `a process that returns under its name is moved to as any other`() {
+        let picture = Self.picture([Self.node(1, "a"), Self.node(2, "a")]) { _ in 1 }
+        #expect(picture.moves.count == Slot.count && picture.moves.allSatisfy { $0.from == 0 && $0.to == 1 })
+    }
+
+    @Test func `without a node that takes slots nothing has a home`() {
+        let picture = Self.picture([Self.node(1, "a", draining: true)]) { _ in 1 }
+        #expect(picture.homes.isEmpty && picture.moves.isEmpty && picture.loads == [Slot.count])
+        let report = SlotReport(Slot(3), in: picture, epoch: 10, newest: nil)
+        #expect(report.owner?.name == "a" && report.home == nil && report.reason?.rank == nil && report.isHere)
+    }
+
+    @Test func `since is told only where the newest change led to the owner of now`() {
+        let picture = Self.picture([Self.node(1, "a"), Self.node(2, "b")]) { $0 % 2 == 0 ? 1 : 2 }
+        func since(_ slot: UInt16) -> Timestamp? {
+            let change = OwnershipChange(
+                at: Timestamp(milliseconds: 77), epoch: 9, from: .init(incarnation: 1, name: "a"),
+                to: .init(incarnation: 2, name: "b"), cause: "hand-off", pauseMilliseconds: nil, tail: nil)
+            return SlotReport(Slot(slot), in: picture, epoch: 10, newest: change).since
+        }
+        #expect(since(1) == Timestamp(milliseconds: 77) && since(2) == nil)
+    }
+
+    @Test func `a node alone has everything`() {
+        let node = PlacementNode(name: "one", incarnation: nil, address: nil, weight: 1, state: .live)
+        let picture = PlacementPicture(alone: node)
+        #expect(picture.loads == [Slot.count] && picture.moves.isEmpty)
+        #expect(picture.reason(of: Slot(0))?.rank == 1)
+    }
+}
+
+struct PlacementDiffTests {
+    private static func holdings(_ owner: UInt128?, changed: [Int: UInt128] = [:]) -> [SlotHolding] {
+        (0..<Slot.count).map { SlotHolding(slot: Slot(UInt16($0)), epoch: 1, owner: changed[$0] ?? owner) }
+    }
+
+    private static let all = [UInt128?](repeating: 1, count: Slot.count)
+
+    private static func diff(
+        before: [SlotHolding] = holdings(1), after: [SlotHolding] = holdings(1), redis: [UInt128?]? = all,
+        node: [UInt128?] = all
+    ) -> PlacementDiff {
+        PlacementDiff(before: before, after: after, living: [1, 2], redis: redis, node: node)
+    }
+
+    @Test func `who agrees is not listed`() {
+        #expect(Self.diff().count == 0 && Self.diff().entries.isEmpty)
+        #expect(Self.diff(redis: nil).count == 0)
+    }
+
+    @Test func `each disagreement is listed with what everybody says`() {
+        var (redis, node) = (Self.all, Self.all)
+        redis[5] = 2
+        node[9] = nil
+        let diff = Self.diff(redis: redis, node: node)
+        #expect(
+            diff.entries == [
+                .init(slot: Slot(5), database: 1, redis: .some(2), node: 1),
+                .init(slot: Slot(9), database: 1, redis: .some(1), node: nil),
+            ])
+        #expect(Self.diff(redis: nil, node: node).entries == [.init(slot: Slot(9), database: 1, redis: nil, node: nil)])
+    }
+
+    @Test func `a slot that moved while all were asked is left out, a dead owner is nobody`() {
+        let moved = Self.diff(after: Self.holdings(1, changed: [7: 2]), redis: Self.all)
+        #expect(moved.count == 0)
+        let dead = Self.diff(before: Self.holdings(1, changed: [7: 3]), after: Self.holdings(1, changed: [7: 3]))
+        #expect(dead.entries == [.init(slot: Slot(7), database: nil, redis: .some(1), node: 1)])
+    }
+
+    @Test func `all are counted where not all are listed`() {
+        let diff = Self.diff(node: Array(repeating: nil, count: Slot.count))
+        #expect(diff.count == Slot.count && diff.entries.count == PlacementDiff.entriesLimit)
+    }
+}
+
+struct PlanQueryTests {
+    private static func changes(_ text: String) -> [PlacementPlan.Change]? {
+        try? PlanQuery.changes(HTTPQuery(text))
+    }
+
+    @Test func `joins, leaves and drains are read in their order`() {
+        #expect(
+            Self.changes("join=d&join=e:3&leave=a&drain=b.2")
+                == [
+                    .join(PlacementMember(name: "d")), .join(PlacementMember(name: "e", weight: 3)), .leave("a"),
+                    .drain("b.2"),
+                ])
+        #expect(Self.changes("join=%5B::1%5D:7400:2") == [.join(PlacementMember(name: "[::1]:7400", weight: 2))])
+        #expect(Self.changes("") == [])
+    }
+
+    @Test(arguments: [
+        "join=", "join=:2", "join=d:", "join=d:0", "join=d:1001", "join=d:1.5", "join=a%20b", "leave=", "drain=%C3%A4",
+        "stay=a", "join=%zz", "leave=" + String(repeating: "x", count: 129),
+        String(repeating: "join=a&", count: 65),
+    ])
+    func `what cannot be read is refused`(text: String) { #expect(Self.changes(text) == nil) }
+}
+
+struct AdminRoutesTests {
+    private static let id = "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
+
+    @Test func `queries about placement are found`() throws {
+        let campaign = CampaignID(try #require(UUIDv7(Self.id)))
+        let expected: [(String, Route.AdminRoute)] = [
+            ("", .placement), ("/plan", .plan), ("/diff", .diff), ("/campaigns/\(Self.id)", .campaign(campaign)),
+            ("/slots/0", .slot(Slot(0))), ("/slots/4095", .slot(Slot(4095))),
+            ("/slots/17/timeline", .timeline(Slot(17))),
+        ]
+        for (path, route) in expected {
+            #expect(Routes.match(.get, "/admin/placement" + path) == .success(.admin(route)), "\(path)")
+            #expect(
+                Routes.match(.post, "/admin/placement" + path) == .failure(.methodNotAllowed(allow: "GET, HEAD")))
+        }
+    }
+
+    @Test(arguments: ["4096", "-1", "+1", "01", "x", "", "65536", "1 "])
+    func `what is no slot is refused`(text: String) {
+        #expect(Routes.match(.get, "/admin/placement/slots/\(text)") == .failure(.badSlot))
+        #expect(Routes.match(.get, "/admin/placement/slots/\(text)/timeline") == .failure(.badSlot))
+    }
+
+    @Test func `nothing else is there`() {
+        for path in ["/", "/slots", "/slots/1/more", "/plan/x", "/campaigns", "/pins"] {
+            #expect(Routes.match(.get, "/admin/placement" + path) == .failure(.notFound), "\(path)")
+        }
+        #expect(Routes.match(.get, "/admin/") == .failure(.notFound))
+        #expect(Routes.match(.get, "/admin/placement/campaigns/x") == .failure(.badIdentifier))
+    }
+}
