@@ -3,13 +3,16 @@
 # `make run` and `make test` need only a Swift toolchain (6.2 or newer), git and make: they install the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-long lint bench bench-journal clean
+.PHONY: help run cluster build test test-long lint bench bench-journal clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: ## install what is missing, build, and start a standalone node on 127.0.0.1:8080
 	@scripts/run.sh
+
+cluster: ## PostgreSQL, Redis and three nodes on 127.0.0.1:8081-8083, with a scenario to try, until Ctrl-C
+	@scripts/cluster.sh
 
 build: ## build the release binary
 	@scripts/build.sh
