@@ -240,6 +240,66 @@ async def votes_go_on_while_redis_is_killed_emptied_and_back():
         await all_see_the_tally(followers, cluster.d, voting)
 
 
+@test
+@within(120)
+async def a_node_is_replaced_by_one_of_its_name_that_starts_beside_it():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "bc")
+        followers = await follow(stack, cluster, "bc", voting)
+        async with voting:
+            await voting.more()
+            mark = (await cluster.sql("SELECT max(id) FROM ownership_log"))[0]
+            old = cluster.nodes["a"]
+            share = (await cluster.shares())["a"]
+            stack.callback(old.kill)
+            await cluster.add("a")
+            await voting.more()
+            old.signal(signal.SIGTERM)
+            status = await old.ended()
+            await voting.more()
+            await voting.close(cluster.b)
+        assert status == 0, old.log_tail()
+        assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
+        moves = await cluster.sql(f"SELECT slot, count(*) FROM ownership_log WHERE id > {mark} GROUP BY slot")
+        assert len(moves) == share and all(row.endswith("|1") for row in moves), (share, len(moves))
+        await all_see_the_tally(followers, cluster.a, voting)
+
+
+@test
+@within(120)
+async def every_node_is_restarted_in_turn_while_people_vote():
+    async with Cluster() as cluster:
+        campaign = await cluster.campaign_of("b")
+        poll = await client.poll(cluster.a, campaign, type="UNIQUE", durationSeconds=1800)
+        counted = 0
+        for name in "abc":
+            others = [node for other, node in cluster.nodes.items() if other != name]
+            stopped = asyncio.Event()
+
+            async def vote_on(node):
+                count = 0
+                while not stopped.is_set():
+                    reply = await client.vote(node, poll, option=0, voter=f"{name}-{node.port}-{count}")
+                    assert reply.status == 200 and reply.data["status"] == "counted", reply.body
+                    count += 1
+                return count
+
+            voters = [asyncio.create_task(vote_on(node)) for node in others]
+            try:
+                cluster.nodes[name].signal(signal.SIGTERM)
+                assert await cluster.nodes[name].ended() == 0
+                await cluster.nodes[name].start()
+                await cluster.settled()
+            finally:
+                stopped.set()
+                counts = await asyncio.gather(*voters, return_exceptions=True)
+            assert all(isinstance(count, int) for count in counts), counts
+            counted += sum(counts)
+        tally = await cluster.tallies(poll)
+        assert tally["totalVotes"] == counted, (tally, counted)
+        print(f"figure: rolling restart: {counted} votes over single requests, none failed")
+
+
 if __name__ == "__main__":
     arguments = suite.parser("cluster").parse_args()
     suite.run(arguments.only, parallel=2)
