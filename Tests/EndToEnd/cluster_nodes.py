@@ -54,10 +54,14 @@ class Redis:
         password, _, port = self.url.removeprefix("redis://:").removesuffix("/0").replace("@", ":").split(":")
         done = subprocess.run(
             ["redis-cli", "-h", "127.0.0.1", "-p", port, "-e", *words],
-            env=os.environ | {"REDISCLI_AUTH": password}, capture_output=True, text=True, timeout=60,
+            env=os.environ | {"REDISCLI_AUTH": password}, capture_output=True, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.strip()
+        return done.stdout.removesuffix(b"\n")
+
+    def table_version(self):
+        """The version of the placement table, its first eight bytes; 0 where there is none."""
+        return int.from_bytes(self.command("GETRANGE", "tumulte:placement", "0", "7"), "big")
 
 
 class Cluster:

@@ -18,6 +18,8 @@ actor Membership {
     static let busyInterval: UInt64 = 20_000_000
     /// How long a newcomer is looked at before slots move to it: one that starts and fails gets none.
     static let settleTime: UInt64 = 2_000_000_000
+    /// Between two looks at the table in Redis while nothing moves.
+    static let lookInterval: UInt64 = 2_000_000_000
     /// Slots that this node gives away at a time.
     static let cessionsLimit = 256
 
@@ -79,6 +81,8 @@ actor Membership {
     private var reading: Task<Void, Never>?
     /// Slots have changed hands since the table was written.
     private var isUnpublished = false
+    /// When this node last looked whether the table is there.
+    private var lookedAt: UInt64 = 0
     private var whenCalm: [CheckedContinuation<Void, Never>] = []
 
     init(_ parts: Parts, loop: EventLoop) {
@@ -183,6 +187,9 @@ actor Membership {
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
+        guard now >= lookedAt + Self.lookInterval else { return }
+        lookedAt = now
+        parts.sightings.post(0)
     }
 
     /// Tells the others what has changed: the version comes first, so that whoever has a later one knows no less.
@@ -203,8 +210,11 @@ actor Membership {
 
     private func hearSightings() async {
         while await parts.sightings.next(recycling: []) != nil {
-            guard let table = await parts.board.read() else { continue }
-            note(table.owners)
+            if let table = await parts.board.read() {
+                note(table.owners)
+            } else if await parts.board.isBehind() {
+                isUnpublished = true
+            }
         }
     }
 

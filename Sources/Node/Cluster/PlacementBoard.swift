@@ -17,6 +17,8 @@ actor PlacementBoard {
     private let log: Log
     /// The newest version that this node knows; asked on every loop, for every frame.
     nonisolated let known = KnownVersion()
+    /// The newest version that this node tried to write.
+    private var attempted: UInt64 = 0
     private var isFailing = false
 
     nonisolated let loop: EventLoop
@@ -60,8 +62,24 @@ actor PlacementBoard {
         return (found.version, PlacementTable(bytes: found.bytes))
     }
 
+    /// Whether the store has an older table than this node knows or tried to write, or none: it was emptied, put back,
+    /// or away. `false` where it cannot be asked.
+    func isBehind() async -> Bool {
+        let newest = max(known.now, attempted)
+        guard newest > 0 else { return false }
+        do throws(RedisError) {
+            let isCurrent = try await value.read(newerThan: newest - 1, on: connection, deadline: deadline) != nil
+            recovered()
+            return !isCurrent
+        } catch {
+            failed(error)
+            return false
+        }
+    }
+
     /// Stores a table under a version that the database has given out, unless a newer one is there.
     func write(_ table: PlacementTable, version: UInt64) async {
+        attempted = max(attempted, version)
         let new = RedisVersionedValue(version: version, bytes: table.bytes)
         var expected: UInt64 = 0
         do throws(RedisError) {
