@@ -173,7 +173,7 @@ actor Membership {
         let version = try await parts.journal.ownershipVersion()
         // Most rounds find that nothing has happened.
         guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
-            return
+            return lookAtTable()
         }
         let holdings = try await parts.journal.holdings()
         await meet(nodes)
@@ -187,6 +187,11 @@ actor Membership {
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
+        lookAtTable()
+    }
+
+    /// Now and then, whether the table is still in Redis.
+    private func lookAtTable() {
         guard now >= lookedAt + Self.lookInterval else { return }
         lookedAt = now
         parts.sightings.post(0)
