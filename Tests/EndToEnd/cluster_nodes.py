@@ -222,9 +222,14 @@ class Voting:
         return self
 
     async def __aexit__(self, kind, *_):
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for booth in self.booths:
+            booth.stopping = True
+        # A wait that ends in the very turn in which it is cancelled forgets the cancellation: then it is repeated.
+        left = set(self.tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=5)
         await asyncio.gather(self.ended, return_exceptions=True)
 
     @property
