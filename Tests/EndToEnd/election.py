@@ -196,9 +196,14 @@ class Campaigning:
             results = answer["data"]["results"]
             assert len(results) == len(batch), f"{len(batch)} votes got {len(results)} results"
         left = []
+        # They arrive together: each must stand no earlier than what was known before, whatever their order.
+        known = dict(last)
         for (identity, fields, before), reply in zip(batch, results):
-            if not await self.answered(election, identity, reply, before, last):
+            seen = dict(known)
+            if not await self.answered(election, identity, reply, before, seen):
                 left.append((identity, fields, before or reply["error"]["code"] in UNKNOWN_OUTCOME))
+            for campaign, position in seen.items():
+                last[campaign] = max(position, last.get(campaign, (0, 0)))
         if len(left) == len(batch):
             await pause(0.05)
         return left
