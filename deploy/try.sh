@@ -24,7 +24,7 @@ git archive HEAD | tar -x -C "$root/source"
 swift_needs='binutils g++ git libc6-dev libcurl4 libedit2 libncurses6 libpython3-dev libxml2 make python3 tzdata'
 
 # All mounts end with their namespace.
-unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
+unshare --mount --pid --fork --mount-proc --kill-child bash -euo pipefail -c '
     root=$1 toolchain=$2 needs=$3
     mount --bind "$toolchain" "$root/toolchain"
     mount -t proc proc "$root/proc"
