@@ -72,11 +72,13 @@ final class LogLines: Sendable {
 }
 
 func configuration(
-    _ name: String, _ incarnation: UInt128, secret: UInt8 = 0x5A, log: Log = .silent, table: UInt64 = 0
+    _ name: String, _ incarnation: UInt128, secret: UInt8 = 0x5A, clock: any Clock = SystemClock(), log: Log = .silent,
+    table: UInt64 = 0
 ) -> LinkConfiguration {
     LinkConfiguration(
         identity: NodeIdentity(name: name, incarnation: incarnation),
-        key: LinkKey(clusterSecret: [UInt8](repeating: secret, count: 32)), log: log, tableVersion: { table })
+        key: LinkKey(clusterSecret: [UInt8](repeating: secret, count: 32)), clock: clock, log: log,
+        tableVersion: { table })
 }
 
 /// What a link tells its handler.

@@ -188,7 +188,10 @@ struct LinkTests {
 
     @Test func `of too many handshakes at once the surplus is refused`() async throws {
         try await withLoops(2) { group in
-            let node = try await TestNode(group.loops[0], configuration("node-2", 2), service: EchoService())
+            // Time stands still, so that no handshake is over before the last one begins.
+            let clock = ManualClock(at: Timestamp(milliseconds: 0))
+            let node = try await TestNode(
+                group.loops[0], configuration("node-2", 2, clock: clock), service: EchoService())
             let peers = (0...LinkHost.handshakesLimit).map { _ in RawPeer() }
             var streams: [TCPStream] = []
             for peer in peers { streams.append(try await peer.dial(node.port, on: group.loops[1])) }
