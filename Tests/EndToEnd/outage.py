@@ -3,6 +3,7 @@ answered, the node goes on, and service is back by itself.
 """
 
 import asyncio
+import itertools
 import signal
 import time
 
@@ -14,11 +15,18 @@ import suite
 from node import BINARY, Node, until
 from suite import test, within
 
+STRANGERS = itertools.count()
+
 
 async def passed(seconds):
     """Waits until a time has passed: how long a trouble lasts is part of it."""
     end = time.monotonic() + seconds
     await until(lambda: time.monotonic() >= end, seconds + 60, "the time to pass")
+
+
+def stranger():
+    """Somebody who has not voted: another vote of the same choice by the same voter needs no journal."""
+    return f"stranger-{next(STRANGERS)}"
 
 
 async def side_poll(node):
@@ -146,7 +154,7 @@ async def the_server_takes_no_writes():
             if state == "on":
 
                 async def refused():
-                    return (await client.vote(run.node, aside, option=0, voter="nobody")).status == 503
+                    return (await client.vote(run.node, aside, option=0, voter=stranger())).status == 503
 
                 await until(refused, what="votes to be refused")
 
@@ -160,7 +168,7 @@ async def the_disk_is_full():
         aside = await side_poll(run.node)
 
         async def refused():
-            return (await client.vote(run.node, aside, option=0, voter="nobody")).status == 503
+            return (await client.vote(run.node, aside, option=0, voter=stranger())).status == 503
 
         with server.trouble("full"):
             await until(refused, what="votes to be refused")
@@ -176,7 +184,7 @@ async def the_disk_of_the_log_is_full_and_the_server_dies_of_it():
         aside = await side_poll(run.node)
 
         async def refused():
-            return (await client.vote(run.node, aside, option=0, voter="nobody")).status in (503, 504)
+            return (await client.vote(run.node, aside, option=0, voter=stranger())).status in (503, 504)
 
         with server.trouble("full-log"):
             await until(refused, what="votes to be refused")
