@@ -1,4 +1,4 @@
-// The nodes that share a database: who lives, who owns which slot, and how a slot changes hands in good order.
+// The nodes that share a database: who lives, and who owns which slot.
 
 import Platform
 import Postgres
@@ -45,25 +45,6 @@ extension PostgresJournal {
     /// Declares nodes dead whose leases have lapsed, if this node's own was renewed promptly for as long as a lease lasts.
     /// - Returns: how many were declared dead.
     public func buryLapsed() async throws(JournalError) -> Int { try await core.buryLapsed() }
-
-    /// Gives slots to another living node. From here on nothing of them can be written by this node.
-    ///
-    /// - Parameters:
-    ///   - slots: with the epochs under which this node has them; every row of them must be answered.
-    ///   - target: their new owner.
-    /// - Returns: those that this node had; none where the target does not live.
-    public func cede(_ slots: [Slot: UInt64], to target: UInt128) async throws(JournalError) -> [Slot] {
-        let order = slots.keys.sorted { $0.index < $1.index }
-        return try await core.cede(
-            order,
-            [
-                .int32Array(order.map { Int32($0.index) }), .uint64Array(order.map { slots[$0] ?? 0 }),
-                .uuid(core.identity.incarnation), .uuid(target),
-            ])
-    }
-
-    /// Slots that others gave to this node, with the tails at which it goes on.
-    public func adopt() async throws(JournalError) -> [SlotClaim] { try await core.adopt() }
 
     /// The next version of the placement table: greater than every one before.
     public func nextPlacementVersion() async throws(JournalError) -> UInt64 { try await core.nextPlacementVersion() }
@@ -114,41 +95,6 @@ extension PostgresJournalCore {
         return try await query(.lease, NodeStatements.bury, []).rowCount
     }
 
-    fileprivate func cede(_ ceded: [Slot], _ values: [PostgresValue]) async throws(JournalError) -> [Slot] {
-        // Whatever would still be flushed is refused from now on.
-        for slot in ceded { slots[slot] = nil }
-        let moved = try await query(.read, NodeStatements.cede, values)
-        return try Self.reading { () throws(PostgresError) in
-            var slots: [Slot] = []
-            for row in 0..<moved.rowCount { slots.append(try moved.slot(row, 0)) }
-            return slots
-        }
-    }
-
-    fileprivate func adopt() async throws(JournalError) -> [SlotClaim] {
-        let owned = try await query(.read, statements.ownedSlots, [me])
-        let epochs = try Self.reading { () throws(PostgresError) in
-            var epochs: [Int32: UInt64] = [:]
-            for row in 0..<owned.rowCount { epochs[try owned.value(row, 0)] = try owned.value(row, 1) }
-            return epochs
-        }
-        let new = epochs.filter { slots[Slot(UInt16($0.key))]?.epoch ?? 0 < $0.value }
-        guard !new.isEmpty else { return [] }
-        // A statement of its own: it sees every row that the giver committed.
-        let tails = try await query(.read, statements.tails, [.int32Array(new.keys.sorted())])
-        let claims = try Self.reading { () throws(PostgresError) in
-            var claims: [SlotClaim] = []
-            for row in 0..<tails.rowCount {
-                let slot: Int32 = try tails.value(row, 0)
-                guard let epoch = new[slot] else { continue }
-                claims.append(SlotClaim(slot: Slot(UInt16(slot)), epoch: epoch, tail: try tails.value(row, 1)))
-            }
-            return claims
-        }
-        take(claims)
-        return claims
-    }
-
     fileprivate func nextPlacementVersion() async throws(JournalError) -> UInt64 {
         let found = try await query(.read, NodeStatements.nextVersion, [])
         return try Self.reading { () throws(PostgresError) in try found.value(0, 0) }
@@ -184,23 +130,4 @@ enum NodeStatements {
 
     static let drain = PostgresStatement(
         "nodes.drain", [.uuid], "UPDATE node_lease SET draining = true WHERE incarnation = $1")
-
-    /// The commit point of a hand-off. The target's row is locked, so that it is not declared dead meanwhile.
-    static let cede = PostgresStatement(
-        "nodes.cede", [.int32Array, .int64Array, .uuid, .uuid],
-        """
-        WITH target AS (
-            SELECT incarnation FROM node_lease WHERE incarnation = $4 AND NOT dead FOR SHARE
-        ), locked AS (
-            SELECT l.slot FROM slot_lease l JOIN unnest($1, $2) AS c(slot, epoch) ON l.slot = c.slot
-            WHERE l.epoch = c.epoch AND l.owner = $3 AND EXISTS (SELECT 1 FROM target)
-            ORDER BY l.slot FOR UPDATE OF l
-        ), moved AS (
-            UPDATE slot_lease l SET owner = $4,
-                epoch = greatest(l.epoch + 1, floor(extract(epoch FROM clock_timestamp()))::bigint)
-            FROM locked k WHERE l.slot = k.slot RETURNING l.slot, l.epoch
-        )
-        INSERT INTO ownership_log(slot, epoch, from_node, to_node, cause)
-        SELECT slot, epoch, $3, $4, 'hand-off' FROM moved RETURNING slot
-        """)
 }

@@ -172,7 +172,7 @@ extension PostgresJournalCore {
     }
 
     /// `nil` where the row does not match its checksum.
-    private static func row(
+    static func row(
         _ slot: Slot, _ lsn: UInt64, _ result: PostgresResult, _ index: Int
     ) throws(PostgresError) -> SealedRow? {
         let count: Int32 = try result.value(index, 3)

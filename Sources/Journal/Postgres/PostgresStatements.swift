@@ -250,9 +250,6 @@ final class PostgresStatements: Sendable {
         WHERE slot = $1 AND lsn > $2 ORDER BY lsn LIMIT $3
         """)
 
-    let ownedSlots = PostgresStatement(
-        "slots.owned", [.uuid], "SELECT slot, epoch FROM slot_lease WHERE owner = $1")
-
     /// Slots with rows, of those that a node owns.
     let slotsWithRows = PostgresStatement(
         "slots.rows", [.uuid],

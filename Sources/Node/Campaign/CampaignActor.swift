@@ -57,9 +57,10 @@ import Protocol
     ///   - position: where its stream stands: at the start of an epoch, or where a passivated campaign left off.
     ///   - lsn: the newest row that the state holds; 0 for a campaign that begins.
     ///   - journalBytes: what recovery replayed on top of the newest snapshot.
+    ///   - past: the stream's recent past, where another owner handed it over.
     init(
         state: Campaign, position: Position, lsn: UInt64, snapshotBytes: Int?, journalBytes: Int,
-        context: CampaignContext
+        past: StreamPast? = nil, context: CampaignContext
     ) {
         id = state.id
         self.state = state
@@ -68,11 +69,14 @@ import Protocol
         newestLSN = lsn
         self.context = context
         unsafe unownedExecutor = unsafe context.executor.asUnownedSerialExecutor()
-        ring = EventRing(startingAt: position)
+        let monotonic = context.clock.monotonic().nanoseconds
+        ring = past.map { EventRing($0, now: monotonic) } ?? EventRing(startingAt: position)
+        // The owner before may have owed an update that followers who resume would miss.
+        if past != nil, state.runningPoll != nil { conflator.tallyChanged() }
         outgoing = Array(repeating: [], count: context.transport.edgeCount)
         settledVotes = Array(repeating: [], count: context.transport.edgeCount)
         snapshots = SnapshotPolicy(
-            snapshotBytes: snapshotBytes, journalBytes: journalBytes, now: context.clock.monotonic().nanoseconds)
+            snapshotBytes: snapshotBytes, journalBytes: journalBytes, now: monotonic)
     }
 
     // MARK: - Commands

@@ -31,6 +31,12 @@ struct ClusterRuntime: Sendable {
         let board = PlacementBoard(configuration.redis, on: loops[0], random: parts.random, log: parts.log)
         self.board = board
         let sightings = Inbox<UInt64>(limit: 1024)
+        let offers = Inbox<PeerCall>(limit: 1024)
+        let handOvers = Inbox<PeerCall>(limit: 1024)
+        let onCall: @Sendable (RoadCodec.Form, PeerCall) -> Void = { form, call in
+            let isTaken = form == .offer ? offers.post(call) : handOvers.post(call)
+            if !isTaken { call.refuse("too many questions wait here") }
+        }
         let onNewerTable: @Sendable (UInt64) -> Void = { sightings.post($0) }
         let links = LinkConfiguration(
             identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: parts.random,
@@ -40,7 +46,8 @@ struct ClusterRuntime: Sendable {
         let remoteEdges = loops.indices.map {
             RemoteEdge(
                 index: UInt16(loops.count + $0), loop: loops[$0], inbox: inboxes[$0], router: router,
-                transport: transport, clock: parts.clock, onNewerTable: onNewerTable)
+                transport: transport, clock: parts.clock, hints: OwnerHints(directory: directory, peers: peers),
+                onNewerTable: onNewerTable, onCall: onCall)
         }
         self.linkLoops = linkLoops
         self.remoteEdges = remoteEdges
@@ -50,7 +57,9 @@ struct ClusterRuntime: Sendable {
                 identity: identity, journal: parts.journal, directory: directory, peers: peers, linkLoops: linkLoops,
                 edges: parts.edges, shards: parts.shards, shardInboxes: parts.shardInboxes,
                 opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
-                board: board, sightings: sightings, clock: parts.clock, log: parts.log), loop: loops[0])
+                board: board, sightings: sightings, offers: offers, handOvers: handOvers,
+                workers: globalConcurrentExecutor,
+                clock: parts.clock, log: parts.log), loop: loops[0])
     }
 
     /// Starts the links; slots come with `membership.start`.

@@ -36,13 +36,14 @@ extension Membership {
         for (index, shared) in parts.linkLoops.enumerated() {
             let owner = RemoteOwner(
                 loop: shared.loop, edge: parts.edges[index], clock: parts.clock,
+                hints: OwnerHints(directory: parts.directory, peers: parts.peers),
                 onNewerTable: { [sightings = parts.sightings] in sightings.post($0) })
             let link = Link(to: host, port: port, expecting: node.name, shared: shared, handler: owner)
             await owner.use(link)
             owners.append(owner)
             links.append(link)
         }
-        guard let place = parts.peers.add(owners) else {
+        guard let place = parts.peers.add(owners, OwnerHint(name: node.name, incarnation: node.incarnation)) else {
             parts.log.error("cluster.too_many_peers", [("peer", .string(node.name))])
             return
         }

@@ -15,14 +15,11 @@ import Protocol
 actor Membership {
     /// Between two rounds, while all is calm and while slots are on their way.
     static let calmInterval: UInt64 = 250_000_000
-    static let busyInterval: UInt64 = 20_000_000
+    static let busyInterval: UInt64 = 50_000_000
     /// How long a newcomer is looked at before slots move to it: one that starts and fails gets none.
     static let settleTime: UInt64 = 2_000_000_000
     /// Between two looks at the table in Redis while nothing moves.
     static let lookInterval: UInt64 = 2_000_000_000
-    /// Slots that this node gives away at a time.
-    static let cessionsLimit = 256
-
     struct Parts: Sendable {
         let identity: Cluster.NodeIdentity
         let journal: PostgresJournal
@@ -36,14 +33,25 @@ actor Membership {
         let board: PlacementBoard
         /// Versions of the placement table that others know and this node does not.
         let sightings: Inbox<UInt64>
+        /// What other nodes say while slots move to this one.
+        let offers: Inbox<PeerCall>
+        let handOvers: Inbox<PeerCall>
+        /// Where slots are read whose owner another node still is.
+        let workers: any TaskExecutor
         let clock: any Clock
         let log: Log
     }
 
-    /// A slot that its shard has let go of; without an epoch where it had not been open.
-    private struct Release: Sendable {
+    /// A slot that its shard has let go of; without content where it had not been open.
+    struct Release: Sendable {
         let slot: Slot
-        let epoch: UInt64?
+        let content: ReleasedSlot?
+    }
+
+    /// Slots that go to one node together.
+    struct Batch: Sendable {
+        let target: UInt128
+        let slots: [Slot]
     }
 
     /// A peer that this node has links to.
@@ -57,30 +65,40 @@ actor Membership {
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     let parts: Parts
-    private let alarm: LoopAlarm
+    let alarm: LoopAlarm
     var peers: [UInt128: Peer] = [:]
     /// When each living node was first seen.
     var firstSeen: [UInt128: UInt64] = [:]
     /// Names that were members once: one that returns needs no time to settle.
     private var knownNames: Set<String> = []
     /// Slots that are served here, or about to be.
-    private var served: Set<Slot> = []
+    var served: Set<Slot> = []
     /// Of these, slots whose content could not be read yet.
-    private var unopened: [SlotOpener.Item] = []
+    var unopened: [SlotOpener.Item] = []
     /// Slots that are being given away, and to whom.
-    private(set) var ceding: [Slot: UInt128] = [:]
+    var ceding: [Slot: UInt128] = [:]
+    /// Slots whose cession may or may not have been committed.
+    var doubtful: Set<Slot> = []
+    /// Slots that others offered, and what was read of them.
+    var incoming: [Slot: Incoming] = [:]
+    /// The homes that the last round found; empty before the first.
+    var homes: [String] = []
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
-    private var isDraining = false
-    private var isStopping = false
-    private var isBusy = false
+    private(set) var isDraining = false
+    private(set) var isStopping = false
+    var isBusy = false
     private var rounds: Task<Void, Never>?
-    /// Slots that the shards have let go of, with their epochs.
-    private let releases = Inbox<Release>(limit: Slot.count)
-    private var releasing: Task<Void, Never>?
-    private var reading: Task<Void, Never>?
+    /// What is to be given away, and what the shards have let go of.
+    let batches = Inbox<Batch>(limit: Slot.count)
+    let releases = Inbox<Release>(limit: Slot.count)
+    let reports = Inbox<HandOffReport>(limit: Slot.count)
+    /// Slots of the present batch that the shards have not let go of yet, and who waits for that.
+    var unreleased = 0
+    var whenReleased: CheckedContinuation<Void, Never>?
+    private var pumps: [Task<Void, Never>] = []
     /// Slots have changed hands since the table was written.
-    private var isUnpublished = false
+    var isUnpublished = false
     /// When this node last looked whether the table is there.
     private var lookedAt: UInt64 = 0
     private var whenCalm: [CheckedContinuation<Void, Never>] = []
@@ -96,8 +114,14 @@ actor Membership {
     /// Starts the rounds; call once.
     func start() {
         rounds = Task(executorPreference: loop) { await self.run() }
-        releasing = Task(executorPreference: loop) { await self.hearReleases() }
-        reading = Task(executorPreference: loop) { await self.hearSightings() }
+        pumps = [
+            Task(executorPreference: loop) { await self.hearBatches() },
+            Task(executorPreference: loop) { await self.hearReleases() },
+            Task(executorPreference: loop) { await self.hearReports() },
+            Task(executorPreference: loop) { await self.hearOffers() },
+            Task(executorPreference: loop) { await self.hearHandOvers() },
+            Task(executorPreference: loop) { await self.hearSightings() },
+        ]
     }
 
     /// Returns once this node serves every slot whose home it is, and gives none away.
@@ -134,10 +158,16 @@ actor Membership {
         isStopping = true
         alarm.ring()
         await rounds?.value
+        batches.finish()
         releases.finish()
-        await releasing?.value
+        reports.finish()
+        parts.offers.finish()
+        parts.handOvers.finish()
         parts.sightings.finish()
-        await reading?.value
+        // A journal that does not answer keeps shards from letting go.
+        whenReleased?.resume()
+        whenReleased = nil
+        for pump in pumps { await pump.value }
         alarm.close()
         for (_, peer) in peers.sorted(by: { $0.key < $1.key }) { await remove(peer) }
         peers = [:]
@@ -178,12 +208,12 @@ actor Membership {
         let holdings = try await parts.journal.holdings()
         await meet(nodes)
         note(holdings, nodes)
-        let homes = homes(holdings, nodes)
-        try await take(holdings, nodes, homes)
-        give(holdings, nodes, homes)
+        homes = homes(holdings, nodes)
+        try await take(holdings, nodes)
+        await give(nodes)
         try await publish()
         known = (nodes, version)
-        isBusy = !unopened.isEmpty || !ceding.isEmpty || isWaiting(holdings, nodes, homes)
+        isBusy = !unopened.isEmpty || !ceding.isEmpty || isWaiting(holdings, nodes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
@@ -224,7 +254,7 @@ actor Membership {
     }
 
     /// Of each name the newest process; those that give their slots away are none.
-    private func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] {
+    func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] {
         var newest: [String: LeasedNode] = [:]
         for node in nodes { newest[node.name] = node }
         return newest.filter { !$0.value.isDraining }
@@ -254,6 +284,7 @@ actor Membership {
     /// Notes who serves what.
     private func note(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) {
         let living = Set(nodes.map(\.incarnation))
+        parts.directory.note(epochs: holdings.map(\.epoch))
         note(holdings.map { $0.owner.flatMap { living.contains($0) ? $0 : nil } })
     }
 
@@ -269,117 +300,8 @@ actor Membership {
         }
     }
 
-    // MARK: - Taking
-
-    private func take(
-        _ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]
-    ) async throws(JournalError) {
-        let me = parts.identity
-        let given = holdings.contains {
-            $0.owner == me.incarnation && !served.contains($0.slot) && ceding[$0.slot] == nil
-        }
-        if !unopened.isEmpty {
-            let items = unopened.filter { served.contains($0.claim.slot) }
-            unopened = []
-            unopened = await parts.opener.open(items)
-        }
-        if given { await serve(try await parts.journal.adopt()) }
-        // Of two processes of one name the newer takes; the older one gives.
-        guard !homes.isEmpty, !isDraining, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
-        let living = Set(nodes.map(\.incarnation))
-        let free = holdings.filter { holding in
-            homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
-                && !(holding.owner.map { living.contains($0) } ?? false)
-        }
-        guard !free.isEmpty else { return }
-        await serve(try await parts.journal.claim(free.map(\.slot)))
-    }
-
-    private func serve(_ claims: [SlotClaim]) async {
-        guard !claims.isEmpty else { return }
-        let slots = claims.map(\.slot)
-        for (index, shard) in parts.shards.enumerated() {
-            await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
-        }
-        served.formUnion(slots)
-        parts.directory.note(slots, .local)
-        isUnpublished = true
-        parts.log.info("cluster.slots_taken", [("slots", .integer(slots.count))])
-        do throws(JournalError) {
-            let index = try await parts.journal.index(slots)
-            let plan = SlotOpener.plan(claims: claims, index: index)
-            unopened += await parts.opener.open(plan.urgent + plan.rest)
-        } catch {
-            // What comes for them waits; the next round opens them.
-            unopened += claims.map { SlotOpener.Item(claim: $0, isEmpty: false) }
-            parts.log.warn("cluster.slots_not_opened", [("reason", .string("\(error)"))])
-        }
-    }
-
-    // MARK: - Giving
-
-    private func give(_ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]) {
-        guard !homes.isEmpty else { return }
-        let members = members(nodes)
-        for holding in holdings where served.contains(holding.slot) {
-            guard ceding.count < Self.cessionsLimit else { return }
-            guard let target = members[homes[Int(holding.slot.index)]],
-                target.incarnation != parts.identity.incarnation, peers[target.incarnation] != nil
-            else { continue }
-            cede(holding.slot, to: target.incarnation)
-        }
-    }
-
-    private func cede(_ slot: Slot, to target: UInt128) {
-        ceding[slot] = target
-        served.remove(slot)
-        let shard = parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count]
-        shard.postUnbounded(
-            .release(slot) { [releases] epoch in releases.postUnbounded(Release(slot: slot, epoch: epoch)) })
-    }
-
-    private func hearReleases() async {
-        while let batch = await releases.next(recycling: []) {
-            var byTarget: [UInt128: [Slot: UInt64]] = [:]
-            for release in batch {
-                guard let target = ceding[release.slot], let epoch = release.epoch else { continue }
-                byTarget[target, default: [:]][release.slot] = epoch
-            }
-            for (target, slots) in byTarget.sorted(by: { $0.key < $1.key }) { await cede(slots, to: target) }
-            for release in batch { letGo(release.slot) }
-            alarm.interrupt()
-        }
-    }
-
-    /// The shards have let go of these slots: they change hands now.
-    private func cede(_ slots: [Slot: UInt64], to target: UInt128) async {
-        do throws(JournalError) {
-            let ceded = try await parts.journal.cede(slots, to: target)
-            isUnpublished = isUnpublished || !ceded.isEmpty
-            if let place = peers[target]?.place { parts.directory.note(ceded, .peer(place)) }
-        } catch {
-            // The database says what became of them, in the next round.
-            parts.log.warn(
-                "cluster.slots_not_ceded", [("slots", .integer(slots.count)), ("reason", .string("\(error)"))])
-        }
-    }
-
-    private func letGo(_ slot: Slot) {
-        ceding[slot] = nil
-        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count].postUnbounded(.released(slot))
-    }
-
-    /// A shard was fenced out of a slot: whoever has it now is found in the next round.
-    func lost(_ slot: Slot) {
-        guard served.remove(slot) != nil else { return }
-        isBusy = true
-        parts.directory.note([slot], .moving)
-        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count].postUnbounded(.released(slot))
-        alarm.interrupt()
-    }
-
     /// Whether slots are on their way that concern this node.
-    private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homes: [String]) -> Bool {
+    private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> Bool {
         guard !homes.isEmpty else { return !served.isEmpty }
         let me = parts.identity
         let members = members(nodes)

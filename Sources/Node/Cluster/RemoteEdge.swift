@@ -19,6 +19,9 @@ actor RemoteEdge: LinkService {
     private let transport: any Transport
     private let clock: any Clock
     private let onNewerTable: @Sendable (UInt64) -> Void
+    private let hints: OwnerHints
+    /// Gets what other nodes ask this one beside the road of commands.
+    private let onCall: @Sendable (RoadCodec.Form, PeerCall) -> Void
     private var host: LinkHost?
 
     private var requests: [Request?] = []
@@ -32,16 +35,20 @@ actor RemoteEdge: LinkService {
     /// A request that waits for the answers to its commands.
     private struct Request {
         let ticket: LinkTicket
-        let slot: Slot
+        /// `nil` for a question that is about none.
+        let slot: Slot?
         var answers: [RoadAnswer?]
         var missing: Int
     }
 
     init(
         index: UInt16, loop: EventLoop, inbox: Inbox<EdgeMessage>, router: Router, transport: any Transport,
-        clock: any Clock, onNewerTable: @escaping @Sendable (UInt64) -> Void
+        clock: any Clock, hints: OwnerHints, onNewerTable: @escaping @Sendable (UInt64) -> Void,
+        onCall: @escaping @Sendable (RoadCodec.Form, PeerCall) -> Void
     ) {
         self.onNewerTable = onNewerTable
+        self.onCall = onCall
+        self.hints = hints
         self.index = index
         self.loop = loop
         self.inbox = inbox
@@ -109,27 +116,32 @@ actor RemoteEdge: LinkService {
     ) {
         // Copied, since the frame's bytes cannot enter the actor; commands are copied out of them anyway.
         let bytes = Array(copying: body)
-        assumeIsolated { $0.serve(ticket, header, bytes) }
+        let caller = peer.identity.incarnation
+        assumeIsolated { $0.serve(ticket, caller, header, bytes) }
     }
 
-    private func serve(_ ticket: LinkTicket, _ header: FrameHeader, _ body: [UInt8]) {
+    private func serve(_ ticket: LinkTicket, _ caller: UInt128, _ header: FrameHeader, _ body: [UInt8]) {
         do throws(BinaryError) {
             if header.kind == .subscribe {
                 let wish = try RoadCodec.subscription(body.span)
                 try subscribe(ticket, wish)
             } else {
-                try request(ticket, body)
+                try request(ticket, caller, body)
             }
         } catch {
             refuse(ticket, header.slot, .malformed)
         }
     }
 
-    private func request(_ ticket: LinkTicket, _ body: [UInt8]) throws(BinaryError) {
+    private func request(_ ticket: LinkTicket, _ caller: UInt128, _ body: [UInt8]) throws(BinaryError) {
         let bytes = body.span
         let now = clock.now()
         var cursor = BinaryCursor()
-        switch try RoadCodec.form(&cursor, bytes) {
+        let form = try RoadCodec.form(&cursor, bytes)
+        switch form {
+        case .offer, .handOver:
+            let origin = open(Request(ticket: ticket, slot: nil, answers: [], missing: 1), 1)
+            onCall(form, PeerCall(caller: caller, body: body, ticket: self.ticket(origin, item: 0), edge: inbox))
         case .commands:
             let (campaign, received) = try RoadCodec.commands(&cursor, bytes, at: now)
             try cursor.finish(bytes)
@@ -176,7 +188,9 @@ actor RemoteEdge: LinkService {
     }
 
     private func refuse(_ ticket: LinkTicket, _ slot: Slot?, _ code: PeerErrorCode) {
-        host?.assumeIsolated { $0.refuse(ticket, FrameHeader(.error, slot: slot), PeerError(code)) }
+        let hint = code == .notOwner ? slot.flatMap { hints.hint(of: $0) } : nil
+        let header = FrameHeader(.error, slot: slot, epoch: hint?.epoch ?? 0)
+        host?.assumeIsolated { $0.refuse(ticket, header, PeerError(code, owner: hint?.owner)) }
     }
 
     private func open(_ request: Request, _ count: Int) -> UInt32 {
@@ -305,9 +319,11 @@ actor RemoteEdge: LinkService {
         let gone = followers.filter { Slot(of: $0.key) == slot }
         let links = Set(gone.values.flatMap { $0 })
         for campaign in gone.keys { followers[campaign] = nil }
-        for link in links {
-            _ = host.assumeIsolated { $0.publish(on: link, FrameHeader(.moved, slot: slot), body: []) }
-        }
+        let hint = hints.hint(of: slot)
+        var body: [UInt8] = []
+        if let hint { MovedNotice(target: hint.owner).append(to: &body) }
+        let (header, notice) = (FrameHeader(.moved, slot: slot, epoch: hint?.epoch ?? 0), body)
+        for link in links { _ = host.assumeIsolated { $0.publish(on: link, header, body: notice) } }
     }
 
     nonisolated func unsubscribed(

@@ -21,6 +21,7 @@ actor RemoteOwner: LinkHandler {
     private let edge: Inbox<EdgeMessage>
     private let clock: any Clock
     private let onNewerTable: @Sendable (UInt64) -> Void
+    private let hints: OwnerHints
     private var link: Link?
     private var requests: [UInt64: Request] = [:]
     private var lastToken: UInt64 = 0
@@ -32,12 +33,15 @@ actor RemoteOwner: LinkHandler {
         case commands(CampaignID, [Command])
         case creation(CreationCommand)
         case subscription(Command)
+        case call(CheckedContinuation<Result<[UInt8], UnansweredCall>, Never>)
     }
 
     /// - Parameter onNewerTable: told of versions of the placement table that this node does not know.
     init(
-        loop: EventLoop, edge: Inbox<EdgeMessage>, clock: any Clock, onNewerTable: @escaping @Sendable (UInt64) -> Void
+        loop: EventLoop, edge: Inbox<EdgeMessage>, clock: any Clock, hints: OwnerHints,
+        onNewerTable: @escaping @Sendable (UInt64) -> Void
     ) {
+        self.hints = hints
         self.loop = loop
         self.onNewerTable = onNewerTable
         self.edge = edge
@@ -93,6 +97,15 @@ actor RemoteOwner: LinkHandler {
         submit(.request, creation.slot, body, .creation(creation), since: creation.receivedAt)
     }
 
+    /// Asks the node itself, beside the road of commands.
+    ///
+    /// - Parameter milliseconds: how long its answer may take.
+    func ask(_ body: [UInt8], within milliseconds: UInt32) async -> Result<[UInt8], UnansweredCall> {
+        await withCheckedContinuation {
+            submit(FrameHeader(.request, remainingMilliseconds: milliseconds, hops: 1), body, .call($0))
+        }
+    }
+
     private func subscribe(_ command: Command, _ after: Position?) {
         var body: [UInt8] = []
         RoadCodec.append(subscriptionTo: command.campaign, after: after, to: &body)
@@ -111,10 +124,13 @@ actor RemoteOwner: LinkHandler {
     private func submit(_ kind: FrameKind, _ slot: Slot, _ body: [UInt8], _ request: Request, since: Timestamp) {
         let left = Self.patienceMilliseconds - max(0, clock.now().milliseconds(since: since))
         guard left > 0 else { return refuse(request, Self.tooLate) }
+        submit(FrameHeader(kind, slot: slot, remainingMilliseconds: UInt32(left), hops: 1), body, request)
+    }
+
+    private func submit(_ header: FrameHeader, _ body: [UInt8], _ request: Request) {
         guard let link else { return handBack(request) }
         lastToken += 1
         let token = lastToken
-        let header = FrameHeader(kind, slot: slot, remainingMilliseconds: UInt32(left), hops: 1)
         let refusal = link.assumeIsolated { $0.request(header, body: body, token: token) }
         switch refusal {
         case nil: requests[token] = request
@@ -133,13 +149,14 @@ actor RemoteOwner: LinkHandler {
 
     nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
         let bytes = Array(copying: body)
-        assumeIsolated { $0.answered(token, header.kind, bytes) }
+        assumeIsolated { $0.answered(token, header, bytes) }
     }
 
-    private func answered(_ token: UInt64, _ kind: FrameKind, _ body: [UInt8]) {
+    private func answered(_ token: UInt64, _ header: FrameHeader, _ body: [UInt8]) {
         guard let request = requests.removeValue(forKey: token) else { return }
-        if kind == .error {
+        if header.kind == .error {
             guard let error = PeerError(body.span) else { return refuse(request, Self.unreadable) }
+            if let slot = header.slot, let owner = error.owner { hints.take(slot, owner, epoch: header.epoch) }
             switch error.code {
             // Nothing was done: whoever is the owner by now gets it.
             case .notOwner, .unavailable, .expired, .hopsExceeded: return handBack(request)
@@ -156,9 +173,18 @@ actor RemoteOwner: LinkHandler {
                 deliver(try RoadCodec.answers(commands.count, body.span), commands.map(\.ticket))
             case .creation(let creation): deliver(try RoadCodec.answers(1, body.span), [creation.ticket])
             case .subscription(let command): deliver(try RoadCodec.joined(body.span), command)
+            case .call(let caller): caller.resume(returning: Self.document(try RoadCodec.answers(1, body.span)))
             }
         } catch {
             refuse(request, Self.unreadable)
+        }
+    }
+
+    private static func document(_ answers: [RoadAnswer]) -> Result<[UInt8], UnansweredCall> {
+        switch answers.first {
+        case .reply(.document(_, let bytes))?: .success(bytes)
+        case .reply(.failure(let error))?: .failure(UnansweredCall(reason: error.message))
+        case .reply(.signal)?, .vote?, nil: .failure(UnansweredCall(reason: "the answer is of another kind"))
         }
     }
 
@@ -206,6 +232,7 @@ actor RemoteOwner: LinkHandler {
         case .commands(let campaign, let commands): edge.postUnbounded(.again(.commands(campaign, commands)))
         case .creation(let creation): edge.postUnbounded(.again(.create(creation)))
         case .subscription(let command): edge.postUnbounded(.again(.commands(command.campaign, [command])))
+        case .call(let caller): caller.resume(returning: .failure(UnansweredCall(reason: "the node cannot be reached")))
         }
     }
 
@@ -215,6 +242,7 @@ actor RemoteOwner: LinkHandler {
             for command in commands { edge.postUnbounded(.reply(command.ticket, .failure(error))) }
         case .creation(let creation): edge.postUnbounded(.reply(creation.ticket, .failure(error)))
         case .subscription(let command): edge.postUnbounded(.joinFailed(command.ticket, command.campaign, error))
+        case .call(let caller): caller.resume(returning: .failure(UnansweredCall(reason: error.message)))
         }
     }
 
@@ -227,6 +255,7 @@ actor RemoteOwner: LinkHandler {
             assumeIsolated { $0.arrived(event) }
         case .moved:
             guard let slot = header.slot else { return }
+            if let notice = MovedNotice(body) { hints.take(slot, notice.target, epoch: header.epoch) }
             assumeIsolated { $0.moved(slot) }
         case .hello, .challenge, .proof, .welcome, .refusal, .ping, .pong, .goodbye, .request, .reply, .error,
             .subscribe, .unsubscribe:

@@ -180,13 +180,13 @@ extension RoadCodec {
         return SharedEvent(event)
     }
 
-    private static func append(_ message: ServerMessage, to output: inout [UInt8]) {
+    static func append(_ message: ServerMessage, to output: inout [UInt8]) {
         var encoded: [UInt8] = []
         BinaryClientCodec.encode(message, into: &encoded)
         BinaryWriter.bytes(encoded, to: &output)
     }
 
-    private static func message(
+    static func message(
         _ cursor: inout BinaryCursor, _ bytes: Span<UInt8>
     ) throws(BinaryError) -> ServerMessage {
         try decoded(bytes.extracting(try cursor.blob(bytes)))

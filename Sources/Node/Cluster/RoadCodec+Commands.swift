@@ -220,7 +220,7 @@ extension RoadCodec {
         return PollDraft(question: question, options: options, durationSeconds: Int(seconds), type: type)
     }
 
-    private static func bounded(
+    static func bounded(
         _ cursor: inout BinaryCursor, _ bytes: Span<UInt8>, _ name: StaticString, _ bounds: ClosedRange<UInt64>
     ) throws(BinaryError) -> UInt64 {
         let value = try cursor.unsigned(bytes)

@@ -34,6 +34,10 @@ enum RoadCodec {
     enum Form: UInt8 {
         case commands = 1
         case creation = 2
+        /// Slots that the sender would give to the receiver: a question to the node, see `HandOffCodec`.
+        case offer = 3
+        /// Slots that the sender has given to the receiver, with what the database does not hold.
+        case handOver = 4
     }
 
     enum Kind: UInt8 {

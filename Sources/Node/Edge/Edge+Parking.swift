@@ -75,6 +75,12 @@ extension Edge {
         return false
     }
 
+    /// A slot has a new owner: what waits may be waiting for it.
+    func unparkSoon() {
+        guard !parked.isEmpty else { return }
+        parkTimer?.schedule(afterNanoseconds: 0)
+    }
+
     /// Looks for the owners of what waits.
     func unpark() {
         let waiting = parked

@@ -109,7 +109,9 @@ actor Edge {
     private func deliver(_ message: EdgeMessage) {
         switch message {
         case .event(let event): eventArrived(event)
-        case .resync(let slot): resync(slot)
+        case .resync(let slot):
+            resync(slot)
+            unparkSoon()
         case .again(let message): park(message)
         case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)

@@ -2,6 +2,8 @@
 //
 // Kept are at least the last 256 events and the last 60 seconds, up to a bound in bytes (never fewer than 256). Of
 // updates only the newest is kept, apart from the others: an older one shows nothing that it does not show.
+//
+// A hand-off takes the ring along, so that it spans epochs; a crash does not.
 
 import Platform
 import Protocol
@@ -22,9 +24,25 @@ struct EventRing {
     private var latestUpdate: SharedEvent?
     /// The position of the newest event that was let go; what came after it is all here.
     private var floor: Position
+    /// Where each epoch ended that a hand-off closed, oldest first: positions above were never given.
+    private var ends: [Position] = []
 
     /// An empty ring of a campaign whose stream stands at `position`: what came before cannot be recovered.
     init(startingAt position: Position) { floor = position }
+
+    /// The ring that the owner before had when it gave the campaign away.
+    init(_ past: StreamPast, now: UInt64) {
+        floor = past.floor
+        ends = past.ends
+        for event in past.events { append(event, now: now) }
+        latestUpdate = past.latestUpdate
+    }
+
+    /// What the next owner gets; nothing is appended here any more.
+    func past(endingAt position: Position) -> StreamPast {
+        StreamPast(
+            floor: floor, ends: ends + [position], events: entries[head...].map(\.event), latestUpdate: latestUpdate)
+    }
 
     var count: Int { entries.count - head }
 
@@ -51,7 +69,7 @@ struct EventRing {
 
     /// The events after `position`, oldest first, or `nil` where some of them are gone.
     func events(after position: Position, current: Position) -> [SharedEvent]? {
-        guard position.epoch == current.epoch, position >= floor, position <= current else { return nil }
+        guard position >= floor, position <= current, wasGiven(position, current) else { return nil }
         var low = head
         var high = entries.count
         while low < high {
@@ -64,5 +82,9 @@ struct EventRing {
             missed.insert(update, at: place)
         }
         return missed
+    }
+
+    private func wasGiven(_ position: Position, _ current: Position) -> Bool {
+        position.epoch == current.epoch || ends.contains { $0.epoch == position.epoch && position <= $0 }
     }
 }

@@ -51,18 +51,27 @@ struct SlotOpener: Sendable {
 
     private func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {
         if item.isEmpty { return .success(OpenedSlot(claim: item.claim, campaigns: [])) }
+        return await read(item.claim.slot).map { OpenedSlot(claim: item.claim, campaigns: $0.campaigns) }
+    }
+
+    /// A slot's campaigns up to its newest row, whoever owns it.
+    func read(_ slot: Slot) async -> Result<(through: UInt64, campaigns: [RecoveredCampaign]), SlotRefusal> {
         do {
-            let recovery = try await journal.recover(item.claim.slot)
+            let recovery = try await journal.recover(slot)
             for notice in recovery.notices {
-                log.error(
-                    "journal.notice", [("slot", .integer(Int(item.claim.slot.index))), ("notice", .string(notice))])
+                log.error("journal.notice", [("slot", .integer(Int(slot.index))), ("notice", .string(notice))])
             }
-            let campaigns = try SlotReplay.campaigns(of: recovery, slot: item.claim.slot)
-            return .success(OpenedSlot(claim: item.claim, campaigns: campaigns))
+            return .success((recovery.tail, try SlotReplay.campaigns(of: recovery, slot: slot)))
         } catch let error as JournalError {
             return .failure(SlotRefusal(reason: "\(error)", mayPass: error.isTransient))
         } catch {
             return .failure(SlotRefusal(reason: "\(error)"))
         }
+    }
+
+    /// Opens a slot whose content is at hand.
+    func open(_ content: OpenedSlot) async {
+        let slot = content.claim.slot
+        while !shards[Int(slot.index) % shards.count].post(.opened(slot, .success(content))) { await Task.yield() }
     }
 }

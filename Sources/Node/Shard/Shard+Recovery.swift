@@ -9,6 +9,8 @@ import Protocol
 struct OpenedSlot: Sendable {
     let claim: SlotClaim
     let campaigns: [RecoveredCampaign]
+    /// The streams' recent past, of campaigns that another owner handed over.
+    var pasts: [CampaignID: StreamPast] = [:]
 }
 
 /// Why a slot is not served.
@@ -57,19 +59,22 @@ extension Shard {
         for recovered in content.campaigns {
             let state = recovered.state
             if let key = state.creationKey { open.creations[key] = state.id }
-            if recovered.isWholeInSnapshot, state.nextDeadline == nil {
+            let past = content.pasts[state.id]
+            if recovered.isWholeInSnapshot, state.nextDeadline == nil, past == nil {
                 // Most campaigns of a restart are of the past: they take memory when somebody asks for them.
                 open.dormant[state.id] = DormantCampaign(seq: start.seq, lsn: recovered.lsn)
                 continue
             }
-            let entry = register(actor(of: recovered, at: start), state.id, open)
+            let entry = register(actor(of: recovered, at: start, past: past), state.id, open)
             noteTurn(entry, await entry.actor.wake(at: now))
         }
     }
 
-    func actor(of recovered: RecoveredCampaign, at position: Position) -> CampaignActor {
+    func actor(
+        of recovered: RecoveredCampaign, at position: Position, past: StreamPast? = nil
+    ) -> CampaignActor {
         CampaignActor(
             state: recovered.state, position: position, lsn: recovered.lsn, snapshotBytes: recovered.snapshotBytes,
-            journalBytes: recovered.journalBytes, context: campaignContext)
+            journalBytes: recovered.journalBytes, past: past, context: campaignContext)
     }
 }

@@ -5,13 +5,31 @@ import Journal
 import Platform
 import Protocol
 
+/// A slot that its shard has let go of.
+struct ReleasedSlot: Sendable {
+    let slot: Slot
+    let epoch: UInt64
+    /// Its newest row.
+    let tail: UInt64
+    /// When it stopped to take commands, monotonic nanoseconds.
+    let frozenAt: UInt64
+    /// Its campaigns that were in memory, ascending.
+    let campaigns: [HandedCampaign]
+}
+
 extension Shard {
+    /// How many campaigns each of these slots has in memory: those with none are the first to move.
+    func hostedCounts(_ asked: [Slot]) -> [Int] {
+        asked.map { if case .open(let open)? = slots[$0] { open.campaigns.count } else { 0 } }
+    }
+
     /// Begins to let go of a slot.
     ///
-    /// - Parameter completion: gets the slot's epoch once nothing of it is left here; `nil` where it was not open.
-    func release(_ slot: Slot, _ completion: @escaping @Sendable (UInt64?) -> Void) {
+    /// - Parameter completion: gets what is handed over once nothing of it is left here; `nil` where it was not open.
+    func release(_ slot: Slot, _ completion: @escaping @Sendable (ReleasedSlot?) -> Void) {
         guard case .open(let open)? = slots[slot], open.leaving == nil else { return completion(nil) }
         open.leaving = completion
+        open.frozenAt = turnStartedAt
         leaving.append(open)
     }
 
@@ -24,7 +42,7 @@ extension Shard {
                 slot.leaving?(nil)
                 continue
             }
-            if await isSettled(slot) { letGo(slot) } else { rest.append(slot) }
+            if await isSettled(slot) { await letGo(slot) } else { rest.append(slot) }
         }
         leaving = rest
     }
@@ -35,8 +53,12 @@ extension Shard {
         return true
     }
 
-    private func letGo(_ slot: OpenSlot) {
+    private func letGo(_ slot: OpenSlot) async {
         let index = slot.ledger.slot
+        var handed: [HandedCampaign] = []
+        for (_, entry) in slot.campaigns.sorted(by: { $0.key < $1.key }) {
+            if let campaign = await entry.actor.handOver() { handed.append(campaign) }
+        }
         for id in slot.campaigns.keys {
             campaigns[id] = nil
             context.metrics.campaigns.add(-1)
@@ -44,7 +66,10 @@ extension Shard {
         uncommittedBytes -= slot.openBytes
         slot.abandon()
         slots[index] = nil
-        slot.leaving?(slot.ledger.epoch)
+        slot.leaving?(
+            ReleasedSlot(
+                slot: index, epoch: slot.ledger.epoch, tail: slot.ledger.committedThrough, frozenAt: slot.frozenAt,
+                campaigns: handed))
         context.log.debug("slot.released", [("slot", .integer(Int(index.index)))])
     }
 

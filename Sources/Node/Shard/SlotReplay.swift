@@ -77,4 +77,45 @@ enum SlotReplay {
                 snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id]?.bytes ?? 0)
         }
     }
+
+    /// Goes on from campaigns that were read before.
+    ///
+    /// - Parameters:
+    ///   - read: given away, so that their tables change in place.
+    ///   - rows: contiguous, all later than what was read.
+    static func campaigns(
+        _ read: consuming [RecoveredCampaign], andRows rows: [SealedRow], slot: Slot
+    ) throws(ReplayFailure) -> [RecoveredCampaign] {
+        guard !rows.isEmpty else { return read }
+        var places: [CampaignID: (lsn: UInt64, snapshot: Int?, journal: Int)] = [:]
+        var states: [CampaignID: Campaign] = [:]
+        while let campaign = read.popLast() {
+            places[campaign.state.id] = (campaign.lsn, campaign.snapshotBytes, campaign.journalBytes)
+            states[campaign.state.id] = campaign.state
+        }
+        for row in rows where !row.payload.isEmpty {
+            guard let parts = RowPayload.parts(of: row.payload) else {
+                throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "the row's parts do not fit together")
+            }
+            let payload = row.payload.span
+            for part in parts {
+                do {
+                    _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
+                        let place = places[id]
+                        places[id] = (row.lsn, place?.snapshot, (place?.journal ?? 0) + part.count)
+                        return true
+                    }
+                } catch {
+                    throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "a record cannot be applied (\(error))")
+                }
+            }
+        }
+        return states.keys.sorted().compactMap { id in
+            guard var state = states.removeValue(forKey: id) else { return nil }
+            state.endReplay()
+            let place = places[id]
+            return RecoveredCampaign(
+                state: state, lsn: place?.lsn ?? 0, snapshotBytes: place?.snapshot, journalBytes: place?.journal ?? 0)
+        }
+    }
 }

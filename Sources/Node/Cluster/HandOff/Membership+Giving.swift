@@ -1,0 +1,211 @@
+// Giving slots away in good order, batch by batch, those with nothing in memory first.
+//
+//   offered, read there beforehand ─► frozen, committed, let go of ─► ceded: the commit point ─► handed over, opened there
+//
+// Up to the commit point whatever fails leaves the slot here; after it the target has it, and reads it from the journal
+// if what is handed over does not arrive.
+
+import Cluster
+import Journal
+import Platform
+import Protocol
+
+enum HandOffLimits {
+    /// Slots that are under way at a time.
+    static let slots = 512
+    /// Slots of one batch: nobody waits for those that have nothing in memory.
+    static let coldSlots = 256
+    static let hotSlots = 16
+    /// What another node may take to read slots beforehand, and to open them, in milliseconds.
+    static let offerMilliseconds: UInt32 = 10_000
+    static let handOverMilliseconds: UInt32 = 5000
+    /// How long a slot that was offered is left to whoever offered it, once it is owned here.
+    static let graceNanoseconds: UInt64 = 500_000_000
+    /// How long what was read of an offered slot is kept.
+    static let offerNanoseconds: UInt64 = 30_000_000_000
+    /// Offered slots that are kept at a time.
+    static let offers = 1024
+}
+
+extension Membership {
+    /// Begins to give away slots whose home is elsewhere.
+    func give(_ nodes: [LeasedNode]) async {
+        guard !homes.isEmpty, ceding.count < HandOffLimits.hotSlots else { return }
+        let members = members(nodes)
+        var candidates: [UInt128: [Slot]] = [:]
+        for slot in served {
+            guard let target = members[homes[Int(slot.index)]], target.incarnation != parts.identity.incarnation,
+                peers[target.incarnation] != nil, ceding[slot] == nil
+            else { continue }
+            candidates[target.incarnation, default: []].append(slot)
+        }
+        for (target, slots) in candidates.sorted(by: { $0.key < $1.key }) {
+            let (cold, hot) = await byWarmth(slots)
+            begin(cold, HandOffLimits.coldSlots, target)
+            begin(hot, HandOffLimits.hotSlots, target)
+        }
+    }
+
+    private func begin(_ slots: [Slot], _ size: Int, _ target: UInt128) {
+        var rest = slots.filter { served.contains($0) && ceding[$0] == nil }.prefix(HandOffLimits.slots - ceding.count)
+        while !rest.isEmpty {
+            let batch = Array(rest.prefix(size))
+            rest = rest.dropFirst(size)
+            for slot in batch {
+                ceding[slot] = target
+                served.remove(slot)
+            }
+            batches.postUnbounded(Batch(target: target, slots: batch))
+        }
+    }
+
+    private func byWarmth(_ slots: [Slot]) async -> (cold: [Slot], hot: [Slot]) {
+        var ranked: [(hosted: Int, slot: Slot)] = []
+        for (index, shard) in parts.shards.enumerated() {
+            let here = slots.filter { Int($0.index) % parts.shards.count == index }
+            for (slot, count) in zip(here, await shard.hostedCounts(here)) { ranked.append((count, slot)) }
+        }
+        ranked.sort { ($0.hosted, $0.slot.index) < ($1.hosted, $1.slot.index) }
+        let cold = ranked.prefix { $0.hosted == 0 }.map(\.slot)
+        return (cold, ranked.dropFirst(cold.count).map(\.slot))
+    }
+
+    // MARK: - A batch
+
+    func hearBatches() async {
+        while let batches = await batches.next(recycling: []) {
+            for batch in batches { await handOff(batch) }
+        }
+    }
+
+    private func handOff(_ batch: Batch) async {
+        let wanted = isStopping ? [] : await offer(batch)
+        for slot in batch.slots where !wanted.contains(slot) { keep(slot) }
+        guard !wanted.isEmpty else { return alarm.interrupt() }
+        unreleased = wanted.count
+        for slot in wanted {
+            shard(of: slot).postUnbounded(
+                .release(slot) { [releases] content in releases.postUnbounded(Release(slot: slot, content: content)) })
+        }
+        await withCheckedContinuation { waiter in
+            if unreleased == 0 || isStopping { waiter.resume() } else { whenReleased = waiter }
+        }
+        alarm.interrupt()
+    }
+
+    /// Has the target read the slots beforehand.
+    /// - Returns: those that it takes.
+    private func offer(_ batch: Batch) async -> Set<Slot> {
+        guard let owner = peers[batch.target]?.owners.first else { return [] }
+        var body: [UInt8] = []
+        HandOffCodec.append(offer: batch.slots, to: &body)
+        switch await owner.ask(body, within: HandOffLimits.offerMilliseconds) {
+        case .failure(let error):
+            parts.log.warn("cluster.offer_failed", [("reason", .string(error.reason))])
+            return []
+        case .success(let bytes):
+            guard let answers = try? HandOffCodec.answers(bytes.span) else { return [] }
+            return Set(answers.filter { $0.through != nil }.map(\.slot)).intersection(batch.slots)
+        }
+    }
+
+    /// The slot stays, for now.
+    private func keep(_ slot: Slot) {
+        guard ceding.removeValue(forKey: slot) != nil else { return }
+        served.insert(slot)
+    }
+
+    // MARK: - The commit point
+
+    func hearReleases() async {
+        while let batch = await releases.next(recycling: []) {
+            var byTarget: [UInt128: [ReleasedSlot]] = [:]
+            for release in batch {
+                guard let target = ceding[release.slot] else { continue }
+                // One that was not open yet is asked for again.
+                guard let content = release.content else {
+                    keep(release.slot)
+                    continue
+                }
+                byTarget[target, default: []].append(content)
+            }
+            for (target, slots) in byTarget.sorted(by: { $0.key < $1.key }) { await cede(slots, to: target) }
+            unreleased -= batch.count
+            guard unreleased <= 0 else { continue }
+            whenReleased?.resume()
+            whenReleased = nil
+        }
+    }
+
+    /// The shards have let go of these slots: they change hands now.
+    private func cede(_ released: [ReleasedSlot], to target: UInt128) async {
+        var reports: [HandOffReport] = []
+        do throws(JournalError) {
+            var epochs: [Slot: UInt64] = [:]
+            for slot in released { epochs[slot.slot] = slot.epoch }
+            let ceded = try await parts.journal.cede(epochs, to: target)
+            isUnpublished = isUnpublished || !ceded.isEmpty
+            await handOver(released, ceded, to: target)
+            if let place = peers[target]?.place {
+                for (slot, epoch) in ceded { parts.directory.note(slot, .peer(place), epoch: epoch) }
+            }
+            let servedAt = now
+            reports = released.compactMap { slot in
+                ceded[slot.slot].map { epoch in
+                    HandOffReport(
+                        slot: slot.slot, epoch: epoch,
+                        pauseMilliseconds: Double(servedAt - min(servedAt, slot.frozenAt)) / 1_000_000, tail: slot.tail)
+                }
+            }
+        } catch {
+            // The database says what became of them, in the next round.
+            doubtful.formUnion(released.map(\.slot))
+            parts.log.warn(
+                "cluster.slots_not_ceded", [("slots", .integer(released.count)), ("reason", .string("\(error)"))])
+        }
+        for slot in released { letGo(slot.slot) }
+        for report in reports { self.reports.postUnbounded(report) }
+    }
+
+    /// Notes how hand-offs went, while the next are under way.
+    func hearReports() async {
+        while let reports = await reports.next(recycling: []) {
+            do throws(JournalError) { try await parts.journal.note(reports) } catch {
+                parts.log.warn("cluster.hand_offs_not_noted", [("reason", .string("\(error)"))])
+            }
+        }
+    }
+
+    /// Tells the target what the journal does not hold; it serves the slots once it has answered.
+    private func handOver(_ released: [ReleasedSlot], _ ceded: [Slot: UInt64], to target: UInt128) async {
+        guard let owner = peers[target]?.owners.first else { return }
+        let handed = released.compactMap { slot in
+            ceded[slot.slot].map {
+                HandedSlot(slot: slot.slot, epoch: $0, tail: slot.tail, campaigns: slot.campaigns)
+            }
+        }
+        for message in HandOffCodec.messages(handed) {
+            if case .failure(let error) = await owner.ask(message, within: HandOffLimits.handOverMilliseconds) {
+                parts.log.warn("cluster.hand_over_failed", [("reason", .string(error.reason))])
+            }
+        }
+    }
+
+    private func letGo(_ slot: Slot) {
+        ceding[slot] = nil
+        shard(of: slot).postUnbounded(.released(slot))
+    }
+
+    private func shard(of slot: Slot) -> Inbox<ShardMessage> {
+        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count]
+    }
+
+    /// A shard was fenced out of a slot: whoever has it now is found in the next round.
+    func lost(_ slot: Slot) {
+        guard served.remove(slot) != nil else { return }
+        isBusy = true
+        parts.directory.note([slot], .moving)
+        shard(of: slot).postUnbounded(.released(slot))
+        alarm.interrupt()
+    }
+}

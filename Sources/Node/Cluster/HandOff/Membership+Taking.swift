@@ -1,0 +1,220 @@
+// Taking slots: those that are free and whose home is here are claimed; those that others offer are read beforehand and
+// opened as soon as they are handed over; those that were given but not handed over are read from the journal.
+
+import Cluster
+import Domain
+import Journal
+import Platform
+import Protocol
+
+/// A slot that another node offered.
+struct Incoming {
+    let offeredAt: UInt64
+    /// When this node first saw that the slot is its own.
+    var ownedAt: UInt64?
+    /// The row up to which it was read, and what was found.
+    var through: UInt64
+    var campaigns: [RecoveredCampaign]
+}
+
+extension Membership {
+    func take(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) async throws(JournalError) {
+        let me = parts.identity
+        if !unopened.isEmpty {
+            let items = unopened.filter { served.contains($0.claim.slot) }
+            unopened = []
+            unopened += await parts.opener.open(items)
+        }
+        let given = holdings.filter {
+            $0.owner == me.incarnation && !served.contains($0.slot) && ceding[$0.slot] == nil && !isAwaited($0.slot)
+        }.map(\.slot)
+        // Where a cession's outcome is not known it may still come: not after a claim.
+        let doubtful = given.filter { self.doubtful.contains($0) }
+        if !doubtful.isEmpty {
+            await serve(try await parts.journal.claim(doubtful))
+            self.doubtful.subtract(doubtful)
+        }
+        let plain = given.filter { !doubtful.contains($0) }
+        if !plain.isEmpty { await serve(try await parts.journal.adopt(plain)) }
+        // Of two processes of one name the newer takes; the older one gives.
+        guard !homes.isEmpty, !isDraining, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
+        let living = Set(nodes.map(\.incarnation))
+        let free = holdings.filter { holding in
+            homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
+                && !(holding.owner.map { living.contains($0) } ?? false)
+        }
+        guard !free.isEmpty else { return }
+        await serve(try await parts.journal.claim(free.map(\.slot)))
+    }
+
+    /// Serves slots that are owned here from now on, and reads them.
+    func serve(_ claims: [SlotClaim]) async {
+        let claims = claims.filter { !served.contains($0.slot) }
+        guard !claims.isEmpty else { return }
+        let slots = claims.map(\.slot)
+        served.formUnion(slots)
+        for slot in slots { incoming[slot] = nil }
+        for (index, shard) in parts.shards.enumerated() {
+            await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
+        }
+        for claim in claims { parts.directory.note(claim.slot, .local, epoch: claim.epoch) }
+        isUnpublished = true
+        parts.log.info("cluster.slots_taken", [("slots", .integer(slots.count))])
+        do throws(JournalError) {
+            let index = try await parts.journal.index(slots)
+            let plan = SlotOpener.plan(claims: claims, index: index)
+            unopened += await parts.opener.open(plan.urgent + plan.rest)
+        } catch {
+            // What comes for them waits; the next round opens them.
+            unopened += claims.map { SlotOpener.Item(claim: $0, isEmpty: false) }
+            parts.log.warn("cluster.slots_not_opened", [("reason", .string("\(error)"))])
+        }
+    }
+
+    /// Whether whoever offered the slot is about to hand it over.
+    private func isAwaited(_ slot: Slot) -> Bool {
+        guard let offer = incoming[slot] else { return false }
+        let ownedAt = offer.ownedAt ?? now
+        incoming[slot]?.ownedAt = ownedAt
+        return now < ownedAt + HandOffLimits.graceNanoseconds
+    }
+
+    // MARK: - Offers
+
+    func hearOffers() async {
+        while let calls = await parts.offers.next(recycling: []) {
+            for call in calls { await offered(call) }
+        }
+    }
+
+    private func offered(_ call: PeerCall) async {
+        guard let slots = try? HandOffCodec.offer(call.body.span) else {
+            return call.refuse("the offer cannot be read")
+        }
+        forgetOldOffers()
+        let wanted = slots.filter { wants($0) }
+        guard !isStopping, incoming.count + wanted.count <= HandOffLimits.offers else {
+            return call.refuse("too much is on its way here")
+        }
+        let read = await readBeforehand(wanted)
+        var answers: [OfferAnswer] = []
+        for slot in slots {
+            let through = wants(slot) ? read[slot]?.through : nil
+            if through != nil { incoming[slot] = read[slot] }
+            answers.append(OfferAnswer(slot: slot, through: through))
+        }
+        var body: [UInt8] = []
+        HandOffCodec.append(answers: answers, to: &body)
+        call.answer(body)
+    }
+
+    /// Whether this node would have the slot, as far as it knows.
+    private func wants(_ slot: Slot) -> Bool {
+        !isDraining && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !served.contains(slot)
+    }
+
+    private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
+        let (opener, journal, offeredAt) = (parts.opener, parts.journal, now)
+        // Replays take a while: they keep no loop.
+        return await Task(executorPreference: parts.workers) {
+            var read: [Slot: Incoming] = [:]
+            guard let index = try? await journal.index(slots) else { return read }
+            for entry in index {
+                if entry.campaigns.isEmpty, entry.tail == 0 {
+                    read[entry.slot] = Incoming(offeredAt: offeredAt, through: 0, campaigns: [])
+                } else if case .success(let found) = await opener.read(entry.slot) {
+                    read[entry.slot] = Incoming(
+                        offeredAt: offeredAt, through: found.through, campaigns: found.campaigns)
+                }
+            }
+            return read
+        }.value
+    }
+
+    private func forgetOldOffers() {
+        for (slot, offer) in incoming where now > offer.offeredAt + HandOffLimits.offerNanoseconds {
+            incoming[slot] = nil
+        }
+    }
+
+    // MARK: - Handing over
+
+    func hearHandOvers() async {
+        while let calls = await parts.handOvers.next(recycling: []) {
+            for call in calls { await handedOver(call) }
+        }
+    }
+
+    private func handedOver(_ call: PeerCall) async {
+        guard let handed = try? HandOffCodec.handOver(call.body.span) else {
+            return call.refuse("what was handed over cannot be read")
+        }
+        do throws(JournalError) {
+            let claims = try await parts.journal.adopt(handed.map(\.slot)).filter { !served.contains($0.slot) }
+            await open(claims, handed)
+            var body: [UInt8] = []
+            HandOffCodec.append(served: claims.map(\.slot), to: &body)
+            call.answer(body)
+        } catch {
+            call.refuse("\(error)")
+        }
+    }
+
+    /// Opens slots that were read beforehand; what does not fit together is read from the journal.
+    private func open(_ claims: [SlotClaim], _ handed: [HandedSlot]) async {
+        var told: [Slot: HandedSlot] = [:]
+        for slot in handed { told[slot.slot] = slot }
+        var ready: [(SlotClaim, Incoming, HandedSlot)] = []
+        var rest: [SlotClaim] = []
+        for claim in claims {
+            if let offer = incoming.removeValue(forKey: claim.slot), let slot = told[claim.slot],
+                slot.tail == claim.tail, slot.epoch == claim.epoch, offer.through <= slot.tail
+            {
+                ready.append((claim, offer, slot))
+            } else {
+                rest.append(claim)
+            }
+        }
+        var places: [Slot: UInt64] = [:]
+        for (claim, offer, slot) in ready where offer.through < slot.tail { places[claim.slot] = offer.through }
+        served.formUnion(ready.map { $0.0.slot })
+        let rows: [Slot: [SealedRow]]
+        do throws(JournalError) { rows = try await parts.journal.rows(after: places) } catch { rows = [:] }
+        while let (claim, offer, slot) = ready.popLast() {
+            let late = rows[claim.slot] ?? []
+            if let content = Self.content(claim, offer, late, slot) {
+                await parts.opener.open(content)
+                parts.directory.note(claim.slot, .local, epoch: claim.epoch)
+            } else {
+                parts.log.error("cluster.hand_over_differs", [("slot", .integer(Int(claim.slot.index)))])
+                rest.append(claim)
+            }
+        }
+        served.subtract(rest.map(\.slot))
+        isUnpublished = true
+        parts.log.info("cluster.slots_handed_over", [("slots", .integer(claims.count - rest.count))])
+        await serve(rest)
+    }
+
+    /// A slot as its owner before left it; `nil` where that cannot be shown.
+    private static func content(
+        _ claim: SlotClaim, _ offer: consuming Incoming, _ rows: [SealedRow], _ handed: HandedSlot
+    ) -> OpenedSlot? {
+        guard (rows.last?.lsn ?? offer.through) == claim.tail else { return nil }
+        let read = offer.campaigns
+        offer.campaigns = []
+        guard let campaigns = try? SlotReplay.campaigns(read, andRows: rows, slot: claim.slot) else { return nil }
+        var hashes: [CampaignID: UInt64] = [:]
+        for campaign in handed.campaigns { hashes[campaign.id] = campaign.stateHash }
+        var proved = 0
+        for campaign in campaigns {
+            guard let hash = hashes[campaign.state.id] else { continue }
+            guard hash == campaign.state.stateHash else { return nil }
+            proved += 1
+        }
+        guard proved == hashes.count else { return nil }
+        var pasts: [CampaignID: StreamPast] = [:]
+        for campaign in handed.campaigns { pasts[campaign.id] = campaign.past }
+        return OpenedSlot(claim: claim, campaigns: campaigns, pasts: pasts)
+    }
+}
