@@ -30,6 +30,14 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     let options: [(keyword: String, value: String)]
     private let user: String
     private let database: String
+    /// A server inside the process, in place of all of these.
+    let server: (any PostgresServer)?
+
+    /// Names a server inside the process.
+    public init(server: any PostgresServer) {
+        self.server = server
+        (hosts, options, user, database) = ([], [], "", "")
+    }
 
     /// Parses a URI (`postgres://user:password@host:port/database?sslmode=require`) or a list of `keyword=value`.
     ///
@@ -47,6 +55,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
         try Self.check(options, "sslmode", ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
         try Self.check(options, "target_session_attrs", ["any", "read-write", "primary"])
         hosts = try Self.hosts(options)
+        server = nil
         user = options["user"] ?? ""
         database = options["dbname"] ?? user
         if hosts.count > 1, options["target_session_attrs"] == nil { options["target_session_attrs"] = "read-write" }

@@ -13,9 +13,10 @@ extension PostgresConnection {
         }
         state = .opening
         timer = LoopTimer(on: loop) { [self] in assumeIsolated { $0.timerFired() } }
+        if let server = configuration.server { return try await open(server, deadline: deadline) }
         var failures: [PostgresError] = []
         for (index, host) in configuration.hosts.enumerated() {
-            let share = Self.share(of: deadline, among: configuration.hosts.count - index)
+            let share = share(of: deadline, among: configuration.hosts.count - index)
             do throws(PostgresError) {
                 try await open(host, deadline: share)
                 try stillOpening()
@@ -46,8 +47,8 @@ extension PostgresConnection {
         if case .closed(let error) = state { throw error.with(.notSent) }
     }
 
-    private static func share(of deadline: MonotonicTime, among count: Int) -> MonotonicTime {
-        let now = MonotonicTime.now
+    private func share(of deadline: MonotonicTime, among count: Int) -> MonotonicTime {
+        let now = loop.monotonic
         return now.advanced(byNanoseconds: now.nanoseconds(until: deadline) / UInt64(max(1, count)))
     }
 
@@ -78,7 +79,7 @@ extension PostgresConnection {
         var failures: [PostgresError] = []
         for (index, candidate) in candidates.enumerated() {
             try stillOpening()
-            let share = Self.share(of: deadline, among: candidates.count - index)
+            let share = share(of: deadline, among: candidates.count - index)
             do throws(PostgresError) {
                 if let error = await shakeHands(candidate, deadline: share) {
                     guard error.reason == .deadline else { throw error }

@@ -8,9 +8,9 @@ extension PostgresConnection {
 
     /// Sends what is next, unless something is in flight.
     func startNext() {
-        while inFlight == nil, session != nil, let request = queue.next() {
+        while inFlight == nil, hasSession, let request = queue.next() {
             meter.update { $0.queued -= 1 }
-            let now = MonotonicTime.now
+            let now = loop.monotonic
             guard now < request.deadline else {
                 release(request.id)
                 request.continuation.resume(returning: .failure(Self.expired(.notSent)))
@@ -33,17 +33,18 @@ extension PostgresConnection {
     }
 
     private func start(_ request: Request, _ now: MonotonicTime) {
-        guard let session else { return }
         var current = InFlight(request: request, startedAt: now, isPreparing: false)
+        if let backend { return start(current, backend) }
+        guard let session else { return }
         sink?.hasLostStandby = false
         let isSent: Bool
         switch request.command {
         case .reservation: return
         case .script(let text): isSent = session.run(script: text)
-        case .statement(let statement, let parameters):
+        case .statement(let statement, let values):
             if let known = prepared[statement.name] {
                 precondition(known == statement, "two statements have the name \(statement.name)")
-                isSent = session.run(statement, parameters)
+                isSent = session.run(statement, EncodedParameters(values))
             } else {
                 current.isPreparing = true
                 isSent = session.prepare(statement)
@@ -55,6 +56,19 @@ extension PostgresConnection {
         guard isSent else { return lose(PostgresError(.unknown, .connectionLost, session.errorMessage)) }
         arm(request.deadline)
         flush()
+    }
+
+    private func start(_ current: InFlight, _ backend: any PostgresBackend) {
+        guard case .statement(let statement, let values) = current.request.command else {
+            preconditionFailure("a server inside the process runs statements alone")
+        }
+        inFlight = current
+        sentCount += 1
+        meter.update { $0.inFlight += 1 }
+        arm(current.request.deadline)
+        backend.run(statement, values) { [weak self, id = current.request.id] outcome in
+            self?.assumeIsolated { $0.answered(id, outcome) }
+        }
     }
 
     private func flush() {
@@ -102,7 +116,7 @@ extension PostgresConnection {
         }
     }
 
-    private func commandEnded() {
+    func commandEnded() {
         guard var current = inFlight else { return }
         if let error = current.error {
             // The server is gone, or does not know itself.
@@ -111,14 +125,14 @@ extension PostgresConnection {
             answer(current, .failure(error))
             return startNext()
         }
-        if current.isPreparing, case .statement(let statement, let parameters) = current.request.command {
+        if current.isPreparing, case .statement(let statement, let values) = current.request.command {
             prepared[statement.name] = statement
             current.isPreparing = false
             current.result = nil
             inFlight = current
             guard let session else { return }
             sentCount += 1
-            guard session.run(statement, parameters) else { return broken() }
+            guard session.run(statement, EncodedParameters(values)) else { return broken() }
             return flush()
         }
         if sink?.hasLostStandby == true {
@@ -131,7 +145,7 @@ extension PostgresConnection {
     }
 
     func answer(_ current: InFlight, _ answer: Result<PostgresResult?, PostgresError>) {
-        let elapsed = current.startedAt.nanoseconds(until: .now)
+        let elapsed = current.startedAt.nanoseconds(until: loop.monotonic)
         meter.update { figures in
             figures.inFlight -= 1
             switch answer {
@@ -159,13 +173,13 @@ extension PostgresConnection {
         if !replacing, let armedFor, armedFor <= deadline { return }
         guard let timer else { return }
         armedFor = deadline
-        timer.schedule(afterNanoseconds: max(1, MonotonicTime.now.nanoseconds(until: deadline)))
+        timer.schedule(afterNanoseconds: max(1, loop.monotonic.nanoseconds(until: deadline)))
     }
 
     func timerFired() {
         let due = armedFor
         armedFor = nil
-        let now = MonotonicTime.now
+        let now = loop.monotonic
         if handshake != nil {
             if let due, now < due { return arm(due) }
             return endHandshake(PostgresError(.notSent, .deadline, "the server did not answer in time"))

@@ -43,6 +43,8 @@ public actor PostgresConnection {
 
     var state = State.new
     var session: PQSession?
+    /// In place of the session, at a server inside the process.
+    var backend: (any PostgresBackend)?
     var sink: NoticeSink?
     var poll: PollHandle?
     var handshake: CheckedContinuation<PostgresError?, Never>?
@@ -75,6 +77,8 @@ public actor PostgresConnection {
         self.meter = meter
         self.onLost = onLost
     }
+
+    var hasSession: Bool { session != nil || backend != nil }
 
     /// Whether statements are taken.
     public var isOpen: Bool { if case .open = state { true } else { false } }
@@ -159,7 +163,7 @@ public actor PostgresConnection {
         _ statement: PostgresStatement, _ values: [PostgresValue], transaction: UInt64?, deadline: MonotonicTime
     ) async throws(PostgresError) -> PostgresResult {
         if let mismatch = statement.mismatch(values) { throw PostgresError(.notSent, .configuration, mismatch) }
-        let command = Request.Command.statement(statement, EncodedParameters(values))
+        let command = Request.Command.statement(statement, values)
         guard let result = try await submit(command, transaction: transaction, deadline: deadline) else {
             throw PostgresError(.unknown, .server, "\(statement.name) was answered without a result")
         }
@@ -197,7 +201,7 @@ public actor PostgresConnection {
         case .closed(let error): return error.with(.notSent)
         case .opening, .open: break
         }
-        guard session != nil else { return PostgresError(.notSent, .connecting, "there is no session yet") }
+        guard hasSession else { return PostgresError(.notSent, .connecting, "there is no session yet") }
         guard queue.count < options.queuedStatementsLimit, queue.byteCount <= options.queuedBytesLimit else {
             return PostgresError(.notSent, .overloaded, "too much waits on one connection")
         }
@@ -247,6 +251,8 @@ public actor PostgresConnection {
         poll = nil
         session?.finish()
         session = nil
+        backend?.close()
+        backend = nil
         sink = nil
         prepared = [:]
         if let handshake {

@@ -8,6 +8,11 @@ public struct PostgresResult: Sendable {
 
     init(_ storage: ResultStorage) { self.storage = storage }
 
+    /// Rows made in the process, for a `PostgresServer`; each has a value for each column.
+    public init(columns: [PostgresType] = [], rows: [[PostgresValue]] = [], tag: String) {
+        storage = ResultStorage(columns, rows, tag)
+    }
+
     /// Rows returned.
     public var rowCount: Int { storage.rowCount }
     /// Columns of each row.
@@ -58,21 +63,31 @@ public struct PostgresResult: Sendable {
 
 /// The memory of a result.
 ///
-/// `@unchecked Sendable`: libpq only reads a result that is complete.
+/// `@unchecked Sendable`: libpq only reads a result that is complete, and so does everybody of one made here.
 @safe final class ResultStorage: @unchecked Sendable {
-    private let handle: OpaquePointer
+    /// libpq's result; `nil` for one that was made here.
+    private let handle: OpaquePointer?
+    private let made: MadeResult?
     let rowCount: Int
     let columnCount: Int
 
     init(_ handle: OpaquePointer) {
         unsafe self.handle = handle
+        made = nil
         rowCount = unsafe Int(PQntuples(handle))
         columnCount = unsafe Int(PQnfields(handle))
     }
 
+    init(_ columns: [PostgresType], _ rows: [[PostgresValue]], _ tag: String) {
+        unsafe handle = nil
+        made = MadeResult(columns, rows, tag)
+        rowCount = rows.count
+        columnCount = columns.count
+    }
+
     deinit { unsafe PQclear(handle) }
 
-    var commandTag: String { unsafe String(cString: PQcmdStatus(handle)) }
+    var commandTag: String { made?.tag ?? (unsafe String(cString: PQcmdStatus(handle))) }
 
     func check(_ row: Int, _ column: Int) {
         precondition(
@@ -80,13 +95,48 @@ public struct PostgresResult: Sendable {
             "row \(row), column \(column) is not in a result of \(rowCount) rows")
     }
 
-    func isNull(_ row: Int, _ column: Int) -> Bool { unsafe PQgetisnull(handle, Int32(row), Int32(column)) != 0 }
+    func isNull(_ row: Int, _ column: Int) -> Bool {
+        if let made { return made.place(row, column).length < 0 }
+        return unsafe PQgetisnull(handle, Int32(row), Int32(column)) != 0
+    }
 
-    func type(_ column: Int) -> UInt32 { unsafe PQftype(handle, Int32(column)) }
+    func type(_ column: Int) -> UInt32 {
+        if let made { return made.columns[column].oid }
+        return unsafe PQftype(handle, Int32(column))
+    }
 
     /// Valid as long as this object.
     func bytes(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer {
+        if let made { return unsafe made.bytes(row, column) }
         let count = unsafe Int(PQgetlength(handle, Int32(row), Int32(column)))
         return unsafe UnsafeRawBufferPointer(start: PQgetvalue(handle, Int32(row), Int32(column)), count: count)
+    }
+}
+
+/// The memory of a result that was made in the process.
+@safe private final class MadeResult {
+    let columns: [PostgresType]
+    let tag: String
+    private let memory: UnsafeMutableRawBufferPointer
+    private let places: [EncodedParameters.Place]
+
+    init(_ columns: [PostgresType], _ rows: [[PostgresValue]], _ tag: String) {
+        self.columns = columns
+        self.tag = tag
+        let encoded = EncodedParameters(rows.flatMap { $0 })
+        precondition(encoded.places.count == rows.count * columns.count, "a row has not a value for each column")
+        places = encoded.places
+        unsafe memory = .allocate(byteCount: encoded.bytes.count, alignment: 1)
+        unsafe memory.copyBytes(from: encoded.bytes)
+    }
+
+    deinit { unsafe memory.deallocate() }
+
+    func place(_ row: Int, _ column: Int) -> EncodedParameters.Place { places[row * columns.count + column] }
+
+    func bytes(_ row: Int, _ column: Int) -> UnsafeRawBufferPointer {
+        let place = place(row, column)
+        return unsafe UnsafeRawBufferPointer(
+            rebasing: memory[place.offset..<place.offset + max(0, place.length)])
     }
 }

@@ -6,7 +6,7 @@ internal import Platform
 /// A statement that its caller awaits.
 struct Request: Sendable {
     enum Command: Sendable {
-        case statement(PostgresStatement, EncodedParameters)
+        case statement(PostgresStatement, [PostgresValue])
         case script(String)
         /// Sends nothing: its turn begins the sole use of the connection.
         case reservation
@@ -18,13 +18,24 @@ struct Request: Sendable {
     let transaction: UInt64?
     let deadline: MonotonicTime
     let continuation: CheckedContinuation<Result<PostgresResult?, PostgresError>, Never>
+    /// About how many bytes it takes.
+    let byteCount: Int
 
-    var byteCount: Int {
-        switch command {
-        case .statement(_, let parameters): parameters.bytes.count
-        case .script(let text): text.utf8.count
-        case .reservation: 0
-        }
+    init(
+        id: UInt64, command: Command, transaction: UInt64?, deadline: MonotonicTime,
+        continuation: CheckedContinuation<Result<PostgresResult?, PostgresError>, Never>
+    ) {
+        self.id = id
+        self.command = command
+        self.transaction = transaction
+        self.deadline = deadline
+        self.continuation = continuation
+        byteCount =
+            switch command {
+            case .statement(_, let values): values.reduce(0) { $0 + $1.sizeHint }
+            case .script(let text): text.utf8.count
+            case .reservation: 0
+            }
     }
 }
 

@@ -35,7 +35,7 @@ extension Link {
 
     /// Connects and stays until the connection is over.
     private func attemptOnce() async {
-        let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + Self.connectTimeout)
+        let deadline = MonotonicTime(nanoseconds: shared.loop.monotonic.nanoseconds + Self.connectTimeout)
         let addresses: [TCPAddress]
         do throws(ResolveError) {
             addresses = try await shared.resolver.resolve(host, deadline: deadline)
@@ -44,7 +44,7 @@ extension Link {
         }
         for address in addresses {
             guard !isClosing else { return }
-            let now = MonotonicTime.now
+            let now = shared.loop.monotonic
             guard now < deadline else { return note("connecting took too long") }
             switch await connect(
                 TCPAddress(bytes: address.bytes, port: port), timeout: deadline.nanoseconds - now.nanoseconds)

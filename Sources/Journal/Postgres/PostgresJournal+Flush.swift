@@ -76,9 +76,9 @@ extension PostgresJournalCore {
             }
             let entries = Array(lane.queue[..<count])
             lane.queue.removeFirst(count)
-            let startedAt = MonotonicTime.now.nanoseconds
+            let startedAt = loop.monotonic.nanoseconds
             let outcomes = await flush(entries.map(\.row), lane)
-            note(entries, outcomes, nanoseconds: MonotonicTime.now.nanoseconds - startedAt)
+            note(entries, outcomes, nanoseconds: loop.monotonic.nanoseconds - startedAt)
             for (entry, outcome) in zip(entries, outcomes) {
                 guard let answer = entry.batch.settle(entry.place, outcome) else { continue }
                 let completion = entry.batch.completion

@@ -70,7 +70,7 @@ extension PostgresJournalCore {
 
     private func store(_ job: SnapshotJob) async throws(JournalError) {
         // Large states take a while to encode: not on the loop that flushes.
-        let encoded = await Task.detached { EncodedSnapshot(job) }.value
+        let encoded = await Task.detached(executorPreference: options.beside) { EncodedSnapshot(job) }.value
         let stored = try await query(
             .read, statements.storeSnapshot, fence(job.slot, job.epoch) + encoded.values, within: Self.patience)
         guard stored.rowCount == 1 else { throw try await objection(job) }

@@ -43,6 +43,10 @@ public struct PostgresJournalOptions: Sendable {
     public var onSlotLost: @Sendable (SlotLoss) -> Void = { _ in }
     /// Told of what the operator should see.
     public var onNotice: @Sendable (String) -> Void = { _ in }
+    /// Turns the journal's loop, in a simulation; `nil` gives it a thread of its own.
+    public var loopDriver: (any LoopDriver)?
+    /// Where what takes long runs beside the loop; `nil` is the pool of the process.
+    public var beside: (any TaskExecutor)?
 
     var statements = PostgresStatements()
     /// How long the node's lease lasts without a renewal.
@@ -80,7 +84,7 @@ public final class PostgresJournal: Journal {
         options: PostgresJournalOptions = PostgresJournalOptions(), clock: any Clock = SystemClock(),
         random: any RandomSource = SystemRandom()
     ) {
-        group = LoopGroup(count: 1, name: "journal")
+        group = LoopGroup(count: 1, name: "journal", driver: options.loopDriver)
         inbox = Inbox(limit: Self.queuedRowsLimit + Self.maintenanceLimit)
         core = PostgresJournalCore(
             configuration, identity: identity, options: options, clock: clock, random: random, loop: group.loops[0],

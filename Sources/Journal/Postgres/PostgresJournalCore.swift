@@ -73,7 +73,7 @@ actor PostgresJournalCore {
 
     /// A deadline so many nanoseconds from now.
     func deadline(_ nanoseconds: UInt64) -> MonotonicTime {
-        MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + nanoseconds)
+        MonotonicTime(nanoseconds: loop.monotonic.nanoseconds + nanoseconds)
     }
 
     // MARK: - Life

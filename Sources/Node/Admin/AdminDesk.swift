@@ -29,6 +29,7 @@ actor AdminDesk {
         let metrics: NodeMetrics
         let health: NodeHealth
         let clock: any Clock
+        let beside: (any TaskExecutor)?
         let log: Log
     }
 
@@ -45,7 +46,7 @@ actor AdminDesk {
     // MARK: - Life
 
     /// Starts to answer; call once.
-    func start() { pump = Task { await self.run() } }
+    func start() { pump = Task(executorPreference: parts.beside) { await self.run() } }
 
     /// Ends once the query at hand is answered, the others are refused; before what it asks itself.
     func stop() async {

@@ -24,11 +24,15 @@ struct ClusterRuntime: Sendable {
         inboxes: [Inbox<EdgeMessage>], directory: ClusterDirectory, peers: PeerLanes, transport: any Transport,
         parts: (
             journal: PostgresJournal, edges: [Inbox<EdgeMessage>], shards: [Shard], shardInboxes: [Inbox<ShardMessage>],
-            clock: any Clock, random: any RandomSource, log: Log
+            surroundings: NodeSurroundings, log: Log
         )
     ) {
         self.configuration = configuration
-        let board = PlacementBoard(configuration.redis, on: loops[0], random: parts.random, log: parts.log)
+        let (clock, random) = (parts.surroundings.clock, parts.surroundings.random)
+        let store =
+            parts.surroundings.placement
+            ?? RedisPlacementStore(configuration.redis, on: loops[0], random: random)
+        let board = PlacementBoard(store, on: loops[0], log: parts.log)
         self.board = board
         let sightings = Inbox<UInt64>(limit: 1024)
         let offers = Inbox<PeerCall>(limit: 1024)
@@ -39,14 +43,14 @@ struct ClusterRuntime: Sendable {
         }
         let onNewerTable: @Sendable (UInt64) -> Void = { sightings.post($0) }
         let links = LinkConfiguration(
-            identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: parts.random,
-            clock: parts.clock, log: parts.log, tableVersion: { [known = board.known] in known.now })
+            identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: random,
+            clock: clock, log: parts.log, tableVersion: { [known = board.known] in known.now })
         let router = Router(directory: directory, loopCount: loops.count)
         let linkLoops = loops.map { LinkLoop(on: $0, configuration: links) }
         let remoteEdges = loops.indices.map {
             RemoteEdge(
                 index: UInt16(loops.count + $0), loop: loops[$0], inbox: inboxes[$0], router: router,
-                transport: transport, clock: parts.clock, hints: OwnerHints(directory: directory, peers: peers),
+                transport: transport, clock: clock, hints: OwnerHints(directory: directory, peers: peers),
                 onNewerTable: onNewerTable, onCall: onCall)
         }
         self.linkLoops = linkLoops
@@ -58,8 +62,8 @@ struct ClusterRuntime: Sendable {
                 edges: parts.edges, shards: parts.shards, shardInboxes: parts.shardInboxes,
                 opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
                 board: board, sightings: sightings, offers: offers, handOvers: handOvers,
-                workers: globalConcurrentExecutor,
-                clock: parts.clock, log: parts.log), loop: loops[0])
+                workers: parts.surroundings.beside,
+                clock: clock, log: parts.log), loop: loops[0])
     }
 
     /// Starts the links; slots come with `membership.start`.

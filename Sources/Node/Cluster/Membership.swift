@@ -37,7 +37,7 @@ actor Membership {
         let offers: Inbox<PeerCall>
         let handOvers: Inbox<PeerCall>
         /// Where slots are read whose owner another node still is.
-        let workers: any TaskExecutor
+        let workers: (any TaskExecutor)?
         let clock: any Clock
         let log: Log
     }

@@ -7,13 +7,7 @@ import Platform
 import Redis
 
 actor PlacementBoard {
-    /// The key under which every node of a cluster finds the table.
-    static let key = "tumulte:placement"
-    /// What a read or a write may take.
-    private static let patience: UInt64 = 1_000_000_000
-
-    private let connection: RedisConnection
-    private let value = CompareAndSet(key: PlacementBoard.key)
+    private let store: any PlacementStore
     private let log: Log
     /// The newest version that this node knows; asked on every loop, for every frame.
     nonisolated let known = KnownVersion()
@@ -31,20 +25,20 @@ actor PlacementBoard {
         func note(_ newer: UInt64) { version.withLock { $0 = max($0, newer) } }
     }
 
-    init(_ configuration: RedisConfiguration, on loop: EventLoop, random: any RandomSource, log: Log) {
-        connection = RedisConnection(configuration, on: loop, random: random)
+    init(_ store: any PlacementStore, on loop: EventLoop, log: Log) {
+        self.store = store
         self.loop = loop
         self.log = log
     }
 
-    func start() async { await connection.start() }
+    func start() async { await store.start() }
 
-    func close() async { await connection.close() }
+    func close() async { await store.close() }
 
     /// The table, if it is newer than what this node knows.
     func read() async -> PlacementTable? {
         do throws(RedisError) {
-            let found = try await value.read(newerThan: known.now, on: connection, deadline: deadline)
+            let found = try await store.read(newerThan: known.now)
             recovered()
             guard let found, let table = PlacementTable(bytes: found.bytes) else { return nil }
             known.note(found.version)
@@ -58,7 +52,7 @@ actor PlacementBoard {
     /// What is stored, whatever this node knows already; it changes nothing here. A version without a table is one
     /// that cannot be read; `nil` where nothing is stored.
     func stored() async throws(RedisError) -> (version: UInt64, table: PlacementTable?)? {
-        guard let found = try await value.read(on: connection, deadline: deadline) else { return nil }
+        guard let found = try await store.read(newerThan: 0) else { return nil }
         return (found.version, PlacementTable(bytes: found.bytes))
     }
 
@@ -68,7 +62,7 @@ actor PlacementBoard {
         let newest = max(known.now, attempted)
         guard newest > 0 else { return false }
         do throws(RedisError) {
-            let isCurrent = try await value.read(newerThan: newest - 1, on: connection, deadline: deadline) != nil
+            let isCurrent = try await store.read(newerThan: newest - 1) != nil
             recovered()
             return !isCurrent
         } catch {
@@ -84,7 +78,7 @@ actor PlacementBoard {
         var expected: UInt64 = 0
         do throws(RedisError) {
             while true {
-                switch try await value.swap(from: expected, to: new, on: connection, deadline: deadline) {
+                switch try await store.swap(from: expected, to: new) {
                 case .swapped:
                     known.note(version)
                     return recovered()
@@ -98,10 +92,6 @@ actor PlacementBoard {
         } catch {
             failed(error)
         }
-    }
-
-    private var deadline: MonotonicTime {
-        MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + Self.patience)
     }
 
     private func failed(_ error: RedisError) {

@@ -75,7 +75,7 @@ public enum CommandLineTool {
         _ configuration: NodeConfiguration, _ body: (any Journal) async throws -> Void
     ) async -> Int32 {
         do {
-            let store = try NodeStore(configuration, clock: SystemClock(), random: SystemRandom(), log: .silent)
+            let store = try NodeStore(configuration, log: .silent)
             try await store.open(isAlone: true)
             do {
                 try await body(store.journal)

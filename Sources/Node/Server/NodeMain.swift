@@ -26,7 +26,7 @@ public enum NodeMain {
         let node: NodeServer
         let signals = TerminationSignals()
         do {
-            node = try NodeServer(configuration, clock: clock, log: log) { signals.raise(TerminationSignals.leaseLost) }
+            node = try NodeServer(configuration, log: log) { signals.raise(TerminationSignals.leaseLost) }
             try await node.start()
         } catch {
             log.error("node.failed", [("reason", .string("\(error)"))])

@@ -25,6 +25,7 @@ public actor NodeServer {
     private let health: NodeHealth
     private let log: Log
     private let clock: any Clock
+    private let beside: (any TaskExecutor)?
     private let directory: any Directory
     private let cluster: ClusterRuntime?
     private let desk: AdminDesk
@@ -48,10 +49,12 @@ public actor NodeServer {
     /// - Parameter onLeaseLost: called when others may own what this node owned: it must end.
     /// - Throws: `JournalError` where the data folder cannot be used.
     public init(
-        _ configuration: NodeConfiguration, clock: any Clock = SystemClock(), random: any RandomSource = SystemRandom(),
+        _ configuration: NodeConfiguration, _ surroundings: NodeSurroundings = NodeSurroundings(),
         directory: any Directory = SoleOwnerDirectory(), log: Log,
         onLeaseLost: @escaping @Sendable () -> Void = {}
     ) throws(JournalError) {
+        let (clock, random) = (surroundings.clock, surroundings.random)
+        beside = surroundings.beside
         self.configuration = configuration
         self.clock = clock
         self.log = log
@@ -60,7 +63,7 @@ public actor NodeServer {
         let shardInboxes = (0..<loops).map { _ in Inbox<ShardMessage>(limit: Self.inboxLimit) }
         self.shardInboxes = shardInboxes
         let store = try NodeStore(
-            configuration, clock: clock, random: random, log: log, onLeaseLost: onLeaseLost,
+            configuration, surroundings, log: log, onLeaseLost: onLeaseLost,
             onSlotLost: { shardInboxes[Int($0.index) % loops].postUnbounded(.slotLost($0)) })
         let journal = store.journal
         self.store = store
@@ -68,7 +71,7 @@ public actor NodeServer {
         let clusterDirectory = configuration.cluster == nil ? nil : ClusterDirectory()
         let directory: any Directory = clusterDirectory ?? directory
         self.directory = directory
-        let group = LoopGroup(count: configuration.loopCount, name: "loop")
+        let group = LoopGroup(count: configuration.loopCount, name: "loop", driver: surroundings.loopDriver)
         self.group = group
 
         let registry = MetricsRegistry()
@@ -90,7 +93,7 @@ public actor NodeServer {
             clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health,
             log: log,
             idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000,
-            onFenced: { [fencedSlots] in fencedSlots.postUnbounded($0) })
+            onFenced: { [fencedSlots] in fencedSlots.postUnbounded($0) }, beside: beside)
         let shards = group.loops.indices.map {
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
@@ -117,7 +120,7 @@ public actor NodeServer {
                 requests: adminRequests,
                 parts: AdminDesk.Parts(
                     nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory, shards: shards,
-                    edges: edgeInboxes, metrics: metrics, health: health, clock: clock, log: log))
+                    edges: edgeInboxes, metrics: metrics, health: health, clock: clock, beside: beside, log: log))
             return
         }
         let cluster = ClusterRuntime(
@@ -125,13 +128,13 @@ public actor NodeServer {
             identity: Cluster.NodeIdentity(name: configuration.nodeName, incarnation: shared.identity.incarnation),
             loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
             transport: transport,
-            parts: (shared, edgeInboxes, shards, shardInboxes, clock, random, log))
+            parts: (shared, edgeInboxes, shards, shardInboxes, surroundings, log))
         self.cluster = cluster
         desk = AdminDesk(
             requests: adminRequests,
             parts: AdminDesk.Parts(
                 nodeName: configuration.nodeName, store: store, cluster: cluster, directory: directory, shards: shards,
-                edges: edgeInboxes, metrics: metrics, health: health, clock: clock, log: log))
+                edges: edgeInboxes, metrics: metrics, health: health, clock: clock, beside: beside, log: log))
     }
 
     /// Listens, claims the slots and recovers them; returns once every poll that ran is served again.
@@ -155,11 +158,11 @@ public actor NodeServer {
         await opener.open(plan.urgent)
         health.enter(.ready)
         noteRecovery("slots.urgent_open", plan.urgent.count, since: startedAt)
-        opening = Task {
+        opening = Task(executorPreference: beside) {
             await opener.open(plan.rest)
-            self.noteRecovery("slots.all_open", claims.count, since: startedAt)
+            await self.noteRecovery("slots.all_open", claims.count, since: startedAt)
         }
-        reopening = Task { await self.reopenFenced(opener) }
+        reopening = Task(executorPreference: beside) { await self.reopenFenced(opener) }
         await startMaintenance()
     }
 
@@ -172,7 +175,7 @@ public actor NodeServer {
         await cluster.membership.start()
         await cluster.membership.calm()
         health.enter(.ready)
-        reopening = Task {
+        reopening = Task(executorPreference: beside) {
             while let slots = await self.fencedSlots.next(recycling: []) {
                 for slot in slots { await cluster.membership.lost(slot) }
             }

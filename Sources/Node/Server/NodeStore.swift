@@ -29,12 +29,15 @@ enum NodeStore: Sendable {
     ///   - onLeaseLost: the node was declared dead and must end.
     ///   - onSlotLost: the database lost rows of a slot, which must be opened anew.
     init(
-        _ configuration: NodeConfiguration, clock: any Clock, random: any RandomSource, log: Log,
+        _ configuration: NodeConfiguration, _ surroundings: NodeSurroundings = NodeSurroundings(), log: Log,
         onLeaseLost: @escaping @Sendable () -> Void = {}, onSlotLost: @escaping @Sendable (Slot) -> Void = { _ in }
     ) throws(JournalError) {
+        let (clock, random) = (surroundings.clock, surroundings.random)
         if let database = configuration.database {
             var options = PostgresJournalOptions()
             options.budget = configuration.databaseConnections
+            options.loopDriver = surroundings.loopDriver
+            options.beside = surroundings.beside
             options.onLeaseLost = onLeaseLost
             options.onSlotLost = { loss in
                 log.error(

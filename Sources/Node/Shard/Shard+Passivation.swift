@@ -66,7 +66,7 @@ extension Shard {
         slot.dormant[campaign] = nil
         slot.activating[campaign] = Activation(dormant: dormant, waiting: [message])
         let (journal, inbox, index) = (context.journal, inbox, slot.ledger.slot)
-        activations[campaign] = Task.detached {
+        activations[campaign] = Task.detached(executorPreference: context.beside) {
             let result = await Self.read(campaign, slot: index, through: dormant.lsn, journal)
             inbox.postUnbounded(.activated(campaign, result))
         }

@@ -70,7 +70,7 @@ extension Shard {
         let number = nextVerification
         let journal = context.journal
         let inbox = inbox
-        verifications[number] = Task.detached {
+        verifications[number] = Task.detached(executorPreference: context.beside) {
             let reply = await Self.compare(live, slot, lsn: lsn, journal)
             inbox.postUnbounded(.verified(number, ticket, reply))
         }

@@ -16,4 +16,6 @@ struct ShardContext: Sendable {
     var idleNanoseconds: UInt64 = 600_000_000_000
     /// Told of slots that this shard had to give up; whoever may claim them again opens them anew.
     var onFenced: @Sendable (Slot) -> Void = { _ in }
+    /// Where what would hold the loop up runs.
+    var beside: (any TaskExecutor)?
 }

@@ -27,6 +27,8 @@ import Synchronization
     /// Turns so far; for tests and metrics, read on the loop.
     public private(set) var turnCount: UInt64 = 0
 
+    /// Who turns this loop; `nil` for one that libuv turns on a thread of its own.
+    let driver: (any LoopDriver)?
     let handle: UnsafeMutablePointer<uv_loop_t>
     let readBuffer: UnsafeMutableRawBufferPointer
     private let wakeUp: UnsafeMutablePointer<uv_async_t>
@@ -57,15 +59,20 @@ import Synchronization
     /// Rounds of jobs and hooks in one turn before I/O is looked at again.
     private static let roundsPerTurn = 8
 
-    init(index: Int, name: String) {
+    init(index: Int, name: String, driver: (any LoopDriver)? = nil) {
         self.index = index
         self.name = name
+        self.driver = driver
         unsafe handle = .allocate(capacity: 1)
         unsafe wakeUp = .allocate(capacity: 1)
         unsafe prepare = .allocate(capacity: 1)
         unsafe check = .allocate(capacity: 1)
         unsafe idle = .allocate(capacity: 1)
         unsafe readBuffer = .allocate(byteCount: Self.readBufferBytes, alignment: 16)
+        if driver == nil { makeHandles() }
+    }
+
+    private func makeHandles() {
         unsafe uvCheck(uv_loop_init(handle), "uv_loop_init")
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe handle.pointee.data = context
@@ -99,11 +106,18 @@ import Synchronization
     // MARK: - Executor
 
     /// Whether the caller is on this loop's thread.
-    public var isCurrent: Bool { threadID.load(ordering: .relaxed) == currentThreadID() }
+    public var isCurrent: Bool {
+        if let driver { return driver.isTurning(self) }
+        return threadID.load(ordering: .relaxed) == currentThreadID()
+    }
 
     /// Runs a job at the next opportunity on the loop's thread.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
+        if let driver {
+            jobs.append(job)
+            return driver.wake(self)
+        }
         if isCurrent {
             jobs.append(job)
             return
@@ -127,6 +141,10 @@ import Synchronization
 
     /// Runs a closure on the loop, from any thread, in the order of the calls of one thread.
     public func execute(_ body: @escaping @Sendable () -> Void) {
+        if let driver {
+            closures.append(body)
+            return driver.wake(self)
+        }
         if isCurrent {
             closures.append(body)
             return
@@ -147,7 +165,7 @@ import Synchronization
     }
 
     /// A fresh reading of the clock that does not stop.
-    public var monotonic: MonotonicTime { .now }
+    public var monotonic: MonotonicTime { driver?.now ?? .now }
 
     // MARK: - Turns
 
@@ -171,16 +189,34 @@ import Synchronization
         endOfTurn()
     }
 
-    private func endOfTurn() {
+    /// One turn of a loop that has a driver; called by that one alone.
+    ///
+    /// - Parameter event: what happened, before the jobs.
+    /// - Returns: whether something is left for another turn.
+    public func turn(_ event: (() -> Void)? = nil) -> Bool {
+        precondition(driver != nil, "a loop with a thread of its own turns by itself")
+        event?()
+        turnCount &+= 1
+        runRounds()
+        return isBusy
+    }
+
+    private var isBusy: Bool { !jobs.isEmpty || !closures.isEmpty }
+
+    private func runRounds() {
         var rounds = 0
         repeat {
             runClosures()
             runJobs()
             for hook in hooks { hook() }
             rounds += 1
-        } while (!jobs.isEmpty || !closures.isEmpty) && rounds < Self.roundsPerTurn
+        } while isBusy && rounds < Self.roundsPerTurn
+    }
+
+    private func endOfTurn() {
+        runRounds()
         // What is left runs in the next turn, which then must not block in poll.
-        let isBusy = !jobs.isEmpty || !closures.isEmpty
+        let isBusy = isBusy
         guard isBusy != isIdleActive else { return }
         isIdleActive = isBusy
         if isBusy {
@@ -208,6 +244,7 @@ import Synchronization
     // MARK: - Life
 
     func start() {
+        guard driver == nil else { return }
         thread = SystemThread { [self] in runUntilClosed() }
         while threadID.load(ordering: .acquiring) == 0 { sched_yield() }
     }
@@ -246,6 +283,7 @@ import Synchronization
 
     /// Lets the loop end once every handle but its own is closed and no work is left.
     func stop() {
+        guard driver == nil else { return }
         execute { [self] in
             guard !isStopping else { return }
             isStopping = true

@@ -11,9 +11,13 @@ public final class LoopGroup: Sendable {
     /// The loops, by index.
     public let loops: [EventLoop]
 
-    /// Starts `count` loops, each on its own thread.
-    public init(count: Int, name: String) {
+    /// Starts `count` loops, each on its own thread, or without threads where a driver turns them.
+    public init(count: Int, name: String, driver: (any LoopDriver)? = nil) {
         precondition(count >= 1, "a group has at least one loop")
+        if let driver {
+            loops = (0..<count).map { EventLoop(index: $0, name: "\(name)-\($0)", driver: driver) }
+            return
+        }
         // A write to a connection that the peer has reset is an error to handle, not a reason to die.
         _ = signal(SIGPIPE, SIG_IGN)
         loops = (0..<count).map { EventLoop(index: $0, name: "\(name)-\($0)") }

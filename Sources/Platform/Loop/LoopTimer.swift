@@ -8,6 +8,8 @@ internal import CUV
     private let handle: UnsafeMutablePointer<uv_timer_t>
     private let handler: @Sendable () -> Void
     private var isClosed = false
+    /// On a loop with a driver: which arming counts.
+    private var arming: UInt64 = 0
 
     /// Makes a timer that is not armed. `handler` runs on the loop.
     public init(on loop: EventLoop, handler: @escaping @Sendable () -> Void) {
@@ -15,6 +17,7 @@ internal import CUV
         self.loop = loop
         self.handler = handler
         unsafe handle = .allocate(capacity: 1)
+        guard loop.driver == nil else { return }
         unsafe uvCheck(uv_timer_init(loop.handle, handle), "uv_timer_init")
         // Retained by the handle until its close callback.
         unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
@@ -24,9 +27,13 @@ internal import CUV
     public func schedule(afterNanoseconds delay: UInt64, repeatingNanoseconds interval: UInt64 = 0) {
         loop.checkIsolated()
         guard !isClosed else { return }
-        unsafe uv_update_time(loop.handle)
         let delay = Self.milliseconds(delay)
         let interval = Self.milliseconds(interval)
+        if let driver = loop.driver {
+            arming += 1
+            return arm(driver, delay, interval)
+        }
+        unsafe uv_update_time(loop.handle)
         let status = unsafe uv_timer_start(
             handle,
             { handle in
@@ -34,6 +41,15 @@ internal import CUV
                 unsafe Unmanaged<LoopTimer>.fromOpaque(context).takeUnretainedValue().handler()
             }, delay, interval)
         uvCheck(status, "uv_timer_start")
+    }
+
+    private func arm(_ driver: any LoopDriver, _ delay: UInt64, _ interval: UInt64) {
+        let current = arming
+        driver.after(delay * 1_000_000, on: loop) { [self] in
+            guard arming == current, !isClosed else { return }
+            if interval > 0 { arm(driver, interval, interval) }
+            handler()
+        }
     }
 
     private static func milliseconds(_ nanoseconds: UInt64) -> UInt64 {
@@ -45,6 +61,8 @@ internal import CUV
     public func cancel() {
         loop.checkIsolated()
         guard !isClosed else { return }
+        arming += 1
+        guard loop.driver == nil else { return }
         unsafe uvCheck(uv_timer_stop(handle), "uv_timer_stop")
     }
 
@@ -53,6 +71,7 @@ internal import CUV
         loop.checkIsolated()
         guard !isClosed else { return }
         isClosed = true
+        guard loop.driver == nil else { return unsafe handle.deallocate() }
         unsafe closeHandle(handle) { base in
             guard let base = unsafe base, let context = unsafe uv_handle_get_data(base) else { return }
             unsafe Unmanaged<LoopTimer>.fromOpaque(context).release()

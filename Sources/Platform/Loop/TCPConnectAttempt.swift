@@ -51,6 +51,11 @@ internal import CUV
 
     /// The errno value of what went wrong at once.
     private func start(_ timeout: UInt64) -> Int32? {
+        if let driver = loop.driver {
+            driver.connect(to: address, on: loop) { [self] outcome in connected(outcome) }
+            arm(timeout)
+            return nil
+        }
         socket = Self.open(address.bytes.count == 4 ? AF_INET : AF_INET6)
         guard socket >= 0 else { return errno }
         setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
@@ -67,10 +72,23 @@ internal import CUV
         } catch {
             return error.code
         }
+        arm(timeout)
+        return nil
+    }
+
+    private func arm(_ timeout: UInt64) {
         let timer = LoopTimer(on: loop) { [self] in timedOut() }
         timer.schedule(afterNanoseconds: timeout)
         self.timer = timer
-        return nil
+    }
+
+    private func connected(_ outcome: Result<any StreamDriver, SystemError>) {
+        switch outcome {
+        case .failure(let error): end(.failure(error))
+        case .success(let stream):
+            guard completion != nil else { return stream.close() }
+            end(.success(TCPStream(driver: stream, peer: address, loop: loop)))
+        }
     }
 
     private static func open(_ family: Int32) -> Int32 {

@@ -63,6 +63,12 @@ public struct TCPListenerOptions: Sendable {
         loop = first
         self.loops = loops
         self.onAccept = onAccept
+        if let driver = first.driver {
+            (socket, reserve, boundAddress) = (-1, -1, address)
+            unsafe poll = .allocate(capacity: 1)
+            try driver.listen(address, on: first) { [self] stream, peer in deal(stream, peer) }
+            return
+        }
         socket = try Self.listen(address, options)
         boundAddress = Self.localAddress(socket) ?? address
         reserve = openReserve()
@@ -152,6 +158,13 @@ public struct TCPListenerOptions: Sendable {
         }
     }
 
+    private func deal(_ accepted: any StreamDriver, _ peer: TCPAddress) {
+        let target = loops[next % loops.count]
+        next &+= 1
+        let onAccept = onAccept
+        target.execute { onAccept(target, TCPStream(driver: accepted, peer: peer, loop: target)) }
+    }
+
     /// Without a free descriptor the queue would wake the loop for ever: the reserve takes one connection and drops it.
     /// `false`: not even that was possible, because something else took the reserve's place.
     private func refuseOne() -> Bool {
@@ -181,6 +194,10 @@ public struct TCPListenerOptions: Sendable {
         loop.checkIsolated()
         guard !isClosed else { return }
         isClosed = true
+        if let driver = loop.driver {
+            driver.stopListening(boundAddress)
+            return unsafe poll.deallocate()
+        }
         unsafe uvCheck(uv_poll_stop(poll), "uv_poll_stop")
         _ = closeDescriptor(socket)
         if reserve >= 0 { _ = closeDescriptor(reserve) }

@@ -52,6 +52,8 @@ extension TCPStreamHandler {
     /// Whether bytes still wait inside; nothing may be written meanwhile.
     public private(set) var isBlocked = false
 
+    /// Stands in for the socket on a loop with a driver.
+    private let driver: (any StreamDriver)?
     private let handle: UnsafeMutablePointer<uv_tcp_t>
     private var isReading = false
     private var isClosing = false
@@ -68,6 +70,7 @@ extension TCPStreamHandler {
         loop.checkIsolated()
         self.loop = loop
         self.peer = peer
+        driver = nil
         unsafe handle = .allocate(capacity: 1)
         unsafe uvCheck(uv_tcp_init(loop.handle, handle), "uv_tcp_init")
         unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
@@ -76,6 +79,16 @@ extension TCPStreamHandler {
             unsafe closeHandle(handle, Self.released)
             return nil
         }
+    }
+
+    /// A stream without a socket, on a loop with a driver.
+    init(driver: any StreamDriver, peer: TCPAddress, loop: EventLoop) {
+        loop.checkIsolated()
+        self.loop = loop
+        self.peer = peer
+        self.driver = driver
+        unsafe handle = .allocate(capacity: 1)
+        driver.attach(self)
     }
 
     private var base: UnsafeMutablePointer<uv_stream_t> {
@@ -95,6 +108,7 @@ extension TCPStreamHandler {
         loop.checkIsolated()
         guard !isReading, !isClosing else { return }
         isReading = true
+        if let driver { return driver.setReading(true) }
         let status = unsafe uv_read_start(
             base,
             { handle, _, buffer in
@@ -111,8 +125,28 @@ extension TCPStreamHandler {
         loop.checkIsolated()
         guard isReading else { return }
         isReading = false
+        if let driver { return driver.setReading(false) }
         unsafe uv_read_stop(base)
     }
+
+    /// For its driver: bytes came.
+    public func arrived(_ bytes: [UInt8]) {
+        var start = 0
+        while start < bytes.count, !isClosing {
+            let end = min(bytes.count, start + EventLoop.readBufferBytes)
+            unsafe bytes.withUnsafeBytes { bytes in
+                unsafe loop.readBuffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+            }
+            wasRead(end - start)
+            start = end
+        }
+    }
+
+    /// For its driver: the other side sends nothing more.
+    public func peerEnded() { wasRead(Int(UV_EOF.rawValue)) }
+
+    /// For its driver: the connection broke.
+    public func broke(_ code: Int32) { wasRead(-Int(code)) }
 
     private func wasRead(_ count: Int) {
         guard !isClosing else { return }
@@ -137,6 +171,7 @@ extension TCPStreamHandler {
         loop.checkIsolated()
         precondition(!isBlocked, "a blocked stream was written to")
         guard !isClosing, bytes.count > 0 else { return }
+        if let driver { return unsafe driver.write(bytes) }
         var buffer = unsafe Self.buffer(bytes)
         let status = unsafe uv_try_write(base, &buffer, 1)
         if status == bytes.count { return }
@@ -149,6 +184,10 @@ extension TCPStreamHandler {
     public func write(_ parts: [SharedBytes]) {
         loop.checkIsolated()
         precondition(!isBlocked, "a blocked stream was written to")
+        if let driver {
+            for part in parts { unsafe part.withUnsafeBytes { unsafe driver.write($0) } }
+            return
+        }
         var index = 0
         while index < parts.count, !isClosing {
             let group = parts[index..<min(parts.count, index + Self.gatherLimit)]
@@ -237,6 +276,11 @@ extension TCPStreamHandler {
         // The handler may have finished or closed the stream from inside `streamDrained`.
         guard !isShutDown, !isClosing else { return }
         isShutDown = true
+        if let driver {
+            driver.finish()
+            if peerHasFinished { end(.endOfFile) }
+            return
+        }
         let request = UnsafeMutablePointer<uv_shutdown_t>.allocate(capacity: 1)
         let status = unsafe uv_shutdown(request, base) { request, status in
             guard let request = unsafe request else { return }
@@ -262,7 +306,7 @@ extension TCPStreamHandler {
     /// Closes at once with a reset, so that the kernel keeps nothing of the connection.
     public func reset() {
         loop.checkIsolated()
-        guard !isClosing else { return }
+        guard !isClosing, driver == nil else { return end(.local) }
         var socket: uv_os_fd_t = 0
         let raw = unsafe UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self)
         if unsafe uv_fileno(raw, &socket) == 0 {
@@ -277,6 +321,13 @@ extension TCPStreamHandler {
         guard !isClosing else { return }
         isClosing = true
         self.reason = reason
+        if let driver {
+            driver.close()
+            return loop.execute { [self] in
+                handler?.streamClosed(self, reason)
+                handler = nil
+            }
+        }
         unsafe closeHandle(handle, Self.released)
     }
 

@@ -8,7 +8,7 @@ extension PostgresPool {
         members[index].retry?.close()
         members[index].retry = nil
         members[index].phase = .connecting
-        members[index].lastAttempt = .now
+        members[index].lastAttempt = loop.monotonic
         members[index].generation += 1
         members[index].isLent = false
         let generation = members[index].generation
@@ -24,7 +24,7 @@ extension PostgresPool {
     private func open(_ index: Int, _ generation: UInt64, _ connection: PostgresConnection) async {
         let timeout = options.connectTimeoutMilliseconds * 1_000_000
         do throws(PostgresError) {
-            try await connection.open(deadline: .now.advanced(byNanoseconds: timeout))
+            try await connection.open(deadline: loop.monotonic.advanced(byNanoseconds: timeout))
             try await options.onConnected(index, connection)
             // It may have broken while the hook ran, which `lost` leaves to us.
             guard await connection.isOpen else {
@@ -43,7 +43,7 @@ extension PostgresPool {
     private func lost(_ index: Int, _ generation: UInt64, _ error: PostgresError) {
         guard !isClosed, members[index].generation == generation, members[index].phase == .ready else { return }
         // One that lasted has earned a quick return; one that breaks at once has not.
-        let age = members[index].lastAttempt.nanoseconds(until: .now)
+        let age = members[index].lastAttempt.nanoseconds(until: loop.monotonic)
         if age >= Backoff.capNanoseconds { members[index].backoff.reset() }
         retryLater(index, error)
     }
@@ -61,7 +61,7 @@ extension PostgresPool {
     /// Someone wants this connection: an attempt that waits for its turn is made now, unless the last was just now.
     func demand(_ index: Int) {
         guard members[index].phase == .waiting,
-            members[index].lastAttempt.nanoseconds(until: .now) >= Self.demandAgeNanoseconds
+            members[index].lastAttempt.nanoseconds(until: loop.monotonic) >= Self.demandAgeNanoseconds
         else { return }
         connect(index)
     }

@@ -179,7 +179,7 @@ public actor PostgresPool {
         lastWaiter += 1
         let id = lastWaiter
         let timer = LoopTimer(on: loop) { [self] in assumeIsolated { $0.waitedTooLong(id) } }
-        var delay = MonotonicTime.now.nanoseconds(until: deadline)
+        var delay = loop.monotonic.nanoseconds(until: deadline)
         if isReader { delay = min(delay, options.readTimeoutMilliseconds * 1_000_000) }
         timer.schedule(afterNanoseconds: delay)
         waiters.append(

@@ -75,7 +75,7 @@ func forgetPlacement() async throws {
     let result: Result<RedisValue, any Error>
     do {
         result = .success(
-            try await redis.command("DEL", [RedisArgument(PlacementBoard.key)], deadline: deadline))
+            try await redis.command("DEL", [RedisArgument(RedisPlacementStore.key)], deadline: deadline))
     } catch {
         result = .failure(error)
     }

@@ -116,7 +116,7 @@ extension Membership {
     private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
         let (opener, journal, offeredAt) = (parts.opener, parts.journal, now)
         // Replays take a while: they keep no loop.
-        return await Task(executorPreference: parts.workers) {
+        return await Task.detached(executorPreference: parts.workers) {
             var read: [Slot: Incoming] = [:]
             guard let index = try? await journal.index(slots) else { return read }
             for entry in index {
