@@ -38,12 +38,11 @@ public struct CompareAndSet: Sendable {
 
     /// Stores `new` if the stored version is `expected`, where 0 means that nothing is stored.
     ///
-    /// `new.version` must be greater than `expected`. An error with the outcome `unknown` leaves open whether it is
-    /// stored: read.
+    /// `new.version` is to be greater than `expected`, unless what is stored there is found to be no content at all: readers
+    /// tell newer from older by versions alone. An error with the outcome `unknown` leaves open whether it is stored: read.
     public func swap(
         from expected: UInt64, to new: RedisVersionedValue, on connection: RedisConnection, deadline: MonotonicTime
     ) async throws(RedisError) -> Outcome {
-        precondition(new.version > expected, "version \(new.version) is not after \(expected)")
         let arguments = [
             RedisArgument(Self.encode(expected)), RedisArgument(Self.encode(new.version) + new.bytes),
         ]

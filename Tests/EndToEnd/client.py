@@ -146,7 +146,7 @@ async def websocket(node, token=None, query="", **options):
     if token:
         options["additional_headers"] = {"Authorization": f"Bearer {token}"} | options.get("additional_headers", {})
     async with connect(
-        f"ws://127.0.0.1:{node.port}/v1/ws{query}", open_timeout=60, close_timeout=20, ping_interval=None, proxy=None, **options
+        f"ws://{node.host}:{node.port}/v1/ws{query}", open_timeout=60, close_timeout=20, ping_interval=None, proxy=None, **options
     ) as connection:
         socket = Socket(connection)
         try:

@@ -8,7 +8,7 @@ import time
 import client
 import http1
 import suite
-from cluster_nodes import Cluster, Follower, Voting
+from cluster_nodes import Cluster, Follower, Voting, all_see_the_tally, epochs, follow
 from node import until
 from suite import test, within
 
@@ -89,31 +89,6 @@ async def subscribers_on_every_node_see_a_poll_that_lives_elsewhere():
             await follower.sees(lambda f: f.ended, "the end of the poll")
             assert follower.ended[0]["status"] == "CANCELLED" and follower.ended[0]["votes"] == [3, 3, 3]
         assert len({follower.position for follower in followers}) == 1, [f.position for f in followers]
-
-
-async def epochs(cluster, voting):
-    """The epoch of each election's campaign."""
-    return {
-        election.poll["campaignId"]: (await cluster.owner({"id": election.poll["campaignId"]}))[1]
-        for election in voting.elections
-    }
-
-
-async def follow(stack, cluster, names, voting):
-    return [
-        await stack.enter_async_context(Follower.on(cluster.nodes[name], {"id": election.poll["campaignId"]}))
-        for name in names
-        for election in voting.elections
-    ]
-
-
-async def all_see_the_tally(followers, reader, voting):
-    """Every subscriber has got as far as the tally that a node shows."""
-    for election in voting.elections:
-        tally = await client.read_poll(reader, election.poll)
-        for follower in followers:
-            if follower.campaign["id"] == election.poll["campaignId"]:
-                await follower.sees(lambda f: f.poll["votes"] == tally["votes"], f"the tally {tally['votes']}")
 
 
 @test

@@ -19,6 +19,9 @@ from node import BINARY, Node, free_port, until
 
 REDIS_SCRIPT = database.ROOT / "scripts" / "redis.sh"
 SECRET = "a secret that every node of this test cluster knows"
+CLUSTER_NAME = "end-to-end"
+# A command has five seconds, and its clients share two processors with everything else: only a hang reaches this.
+ANSWER_SECONDS = 30
 
 
 class Redis:
@@ -44,6 +47,17 @@ class Redis:
     def kill(self):
         self._script("kill")
 
+    def keep_copy(self):
+        """A copy of what a Redis that runs has stored by now."""
+        self._script("stop")
+        shutil.copytree(self.folder / "appendonlydir", self.folder / "copy")
+        self.start()
+
+    def put_copy_back(self):
+        """What a killed Redis had stored when the copy was made: what came since is lost."""
+        shutil.rmtree(self.folder / "appendonlydir")
+        (self.folder / "copy").rename(self.folder / "appendonlydir")
+
     def forget(self):
         """What a killed Redis had written: gone."""
         for path in self.folder.rglob("*"):
@@ -61,24 +75,30 @@ class Redis:
 
     def table_version(self):
         """The version of the placement table, its first eight bytes; 0 where there is none."""
-        return int.from_bytes(self.command("GETRANGE", "tumulte:placement", "0", "7"), "big")
+        return int.from_bytes(self.command("GETRANGE", f"tumulte:placement:{CLUSTER_NAME}", "0", "7"), "big")
 
 
 class Cluster:
-    """`async with Cluster() as cluster:` gives ready nodes, by default `a`, `b` and `c`, each with a share of the slots."""
+    """`async with Cluster() as cluster:` gives ready nodes, by default `a`, `b` and `c`, each with a share of the slots.
 
-    def __init__(self, names="abc"):
+    With `own_server` their PostgreSQL is one that nobody else uses, `server`.
+    """
+
+    def __init__(self, names="abc", own_server=False):
         self.names = names
+        self.own_server = own_server
         self.nodes = {}
 
     async def __aenter__(self):
         self.stack = contextlib.AsyncExitStack()
         try:
-            server = None
-            if "TUMULTE_TEST_POSTGRES" not in os.environ:
-                server = self.stack.enter_context(database.Server()).url
+            url = None
+            if self.own_server or "TUMULTE_TEST_POSTGRES" not in os.environ:
+                self.server = await asyncio.to_thread(self.stack.enter_context, database.Server())
+                url = self.server.url
             self.redis = self.stack.enter_context(Redis())
-            self.url = await asyncio.to_thread(database.create, BINARY, server)
+            self.url = await asyncio.to_thread(database.create, BINARY, url)
+            await self.prepare()
             self.stack.push_async_exit(self._end)
             await asyncio.gather(*(self.add(name) for name in self.names))
             await self.settled()
@@ -89,6 +109,9 @@ class Cluster:
 
     async def __aexit__(self, *failure):
         await self.stack.__aexit__(*failure)
+
+    async def prepare(self):
+        """What a kind of cluster needs beside the stores before its first node starts."""
 
     async def _end(self, kind, *_):
         for node in self.nodes.values():
@@ -104,6 +127,7 @@ class Cluster:
             TUMULTE_CLUSTER=links,
             TUMULTE_ADVERTISE=links,
             TUMULTE_CLUSTER_SECRET=SECRET,
+            TUMULTE_CLUSTER_NAME=CLUSTER_NAME,
             TUMULTE_LOOPS=2,
         )
 
@@ -184,6 +208,27 @@ class Booth(election.Campaigning):
         super().__init__(node, elections)
         self.errors = collections.Counter()
         self.first_ack = {}  # (campaign, epoch) → when
+        self.node_may_end = False
+        self.longest = 0  # seconds until everything that was sent at once was answered
+
+    async def enter(self):
+        """As everywhere; where the node may end, its clients wait until somebody starts it again."""
+        while self.node_may_end and self.node.process.poll() is not None and not self.stopping:
+            await election.pause(0.05)
+        if not self.node_may_end:
+            await super().enter()
+
+    async def socket_turn(self, *arguments):
+        return await self._timed(super().socket_turn(*arguments))
+
+    async def http_turn(self, *arguments):
+        return await self._timed(super().http_turn(*arguments))
+
+    async def _timed(self, turn):
+        started = time.monotonic()
+        left = await turn
+        self.longest = max(self.longest, time.monotonic() - started)
+        return left
 
     async def answered(self, election, identity, reply, sent_before, last):
         error = reply.get("error") if isinstance(reply.get("error"), dict) else reply
@@ -204,9 +249,10 @@ class Voting:
         self.booths = [Booth(node, self.elections) for node in booths]
 
     @classmethod
-    async def held(cls, cluster, home, booths):
+    async def held(cls, cluster, homes, booths):
+        """A poll of each kind; with two names in `homes` the UNIQUE one lives on the first and the other on the second."""
         polls = []
-        for kind in ("UNIQUE", "STANDARD"):
+        for kind, home in zip(("UNIQUE", "STANDARD"), homes * (3 - len(homes))):
             campaign = await cluster.campaign_of(home)
             polls.append(await client.poll(cluster.nodes[home], campaign, type=kind, durationSeconds=1800))
         return cls(cluster, [cluster.nodes[name] for name in booths], polls)
@@ -248,13 +294,13 @@ class Voting:
         """Waits until every booth has had so many more votes acknowledged."""
         await asyncio.gather(*(booth.reach(booth.acks + acks, self.ended) for booth in self.booths))
 
-    async def service(self, since, epochs, seconds):
-        """Waits until every election has acknowledged votes of an epoch that is higher than `epochs`; returns how long
-        after `since` the last one began to."""
+    async def service(self, since, epochs, seconds, elections=None):
+        """Waits until these elections (all of them) have acknowledged votes of an epoch that is higher than `epochs`;
+        returns how long after `since` the last one began to."""
 
         def served():
             moments = []
-            for poll_election in self.elections:
+            for poll_election in elections or self.elections:
                 campaign = poll_election.poll["campaignId"]
                 times = [
                     moment
@@ -279,6 +325,49 @@ class Voting:
         assert not faults, faults[:10]
         silent = sum(booth.silent for booth in self.booths)
         assert silent == 0, f"{silent} requests got no answer"
+        assert self.longest < ANSWER_SECONDS, f"an answer took {self.longest:.1f} s"
+        for poll_election in self.elections:
+            verdict = await client.verify(reader, poll_election.poll["campaignId"])
+            assert verdict["ok"] and verdict["liveHash"] == verdict["replayHash"], verdict
+
+    @property
+    def longest(self):
+        return max(booth.longest for booth in self.booths)
+
+    @property
+    def figure(self):
+        errors = {error.split(":")[0]: 0 for error in self.errors}
+        for error, count in self.errors.items():
+            errors[error.split(":")[0]] += count
+        return (
+            f"{self.acks} votes acknowledged, {self.unknowns} in requests without an answer, errors {errors},"
+            f" the longest answer took {self.longest:.2f} s"
+        )
+
+
+async def epochs(cluster, voting):
+    """The epoch of each election's campaign."""
+    return {
+        election.poll["campaignId"]: (await cluster.owner({"id": election.poll["campaignId"]}))[1]
+        for election in voting.elections
+    }
+
+
+async def follow(stack, cluster, names, voting):
+    return [
+        await stack.enter_async_context(Follower.on(cluster.nodes[name], {"id": election.poll["campaignId"]}))
+        for name in names
+        for election in voting.elections
+    ]
+
+
+async def all_see_the_tally(followers, reader, voting):
+    """Every subscriber has got as far as the tally that a node shows."""
+    for election in voting.elections:
+        tally = await client.read_poll(reader, election.poll)
+        for follower in followers:
+            if follower.campaign["id"] == election.poll["campaignId"]:
+                await follower.sees(lambda f: f.poll["votes"] == tally["votes"], f"the tally {tally['votes']}")
 
 
 class Follower:

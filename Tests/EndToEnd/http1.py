@@ -32,7 +32,7 @@ class Connection:
         self.node = node
 
     async def __aenter__(self):
-        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.node.port, limit=1 << 22)
+        self.reader, self.writer = await asyncio.open_connection(self.node.host, self.node.port, limit=1 << 22)
         return self
 
     async def __aexit__(self, *_):
@@ -88,7 +88,7 @@ class Connection:
 
 
 def encode(method, path, node, headers=None, body=None):
-    fields = {"Host": f"127.0.0.1:{node.port}"}
+    fields = {"Host": f"{node.host}:{node.port}"}
     if body is not None:
         fields["Content-Type"] = "application/json"
         fields["Content-Length"] = str(len(body))

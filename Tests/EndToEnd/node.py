@@ -64,7 +64,8 @@ async def until(condition, seconds=HANG_SECONDS, what="a condition"):
 class Node:
     """`async with Node() as node:` gives a ready node; leaving kills it and removes its folder."""
 
-    def __init__(self, data=None, wrapper=(), **environment):
+    def __init__(self, data=None, wrapper=(), host="127.0.0.1", **environment):
+        self.host = host
         self.port = free_port()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tumulte-test-"))
         self.data = pathlib.Path(data) if data else self.folder / "data"
@@ -75,7 +76,7 @@ class Node:
         for name in ("DATABASE_URL", "REDIS_URL"):
             inherited.pop(name, None)
         self.environment = inherited | {
-            "TUMULTE_HTTP": f"127.0.0.1:{self.port}",
+            "TUMULTE_HTTP": f"{host}:{self.port}",
             "TUMULTE_DATA": str(self.data),
             "TUMULTE_NODE_NAME": "test-node",
             "TUMULTE_LOG": "info",
@@ -88,7 +89,7 @@ class Node:
 
     @property
     def base(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def pid(self):

@@ -46,8 +46,13 @@ extension PostgresJournal {
     /// - Returns: how many were declared dead.
     public func buryLapsed() async throws(JournalError) -> Int { try await core.buryLapsed() }
 
-    /// The next version of the placement table: greater than every one before.
-    public func nextPlacementVersion() async throws(JournalError) -> UInt64 { try await core.nextPlacementVersion() }
+    /// The next version of the placement table: greater than every one before, and than one that was seen elsewhere; a
+    /// database that was put back to an older state has forgotten some.
+    ///
+    /// - Parameter seen: below 2^53.
+    public func nextPlacementVersion(above seen: UInt64) async throws(JournalError) -> UInt64 {
+        try await core.nextPlacementVersion(.uint64(seen))
+    }
 
     /// Says that this node gives its slots away.
     public func announceDrain() async throws(JournalError) { try await core.announceDrain() }
@@ -95,8 +100,8 @@ extension PostgresJournalCore {
         return try await query(.lease, NodeStatements.bury, []).rowCount
     }
 
-    fileprivate func nextPlacementVersion() async throws(JournalError) -> UInt64 {
-        let found = try await query(.read, NodeStatements.nextVersion, [])
+    fileprivate func nextPlacementVersion(_ seen: PostgresValue) async throws(JournalError) -> UInt64 {
+        let found = try await query(.read, NodeStatements.nextVersion, [seen])
         return try Self.reading { () throws(PostgresError) in try found.value(0, 0) }
     }
 
@@ -126,7 +131,7 @@ enum NodeStatements {
         "UPDATE node_lease SET dead = true WHERE NOT dead AND expires < clock_timestamp() RETURNING incarnation")
 
     static let nextVersion = PostgresStatement(
-        "placement.next", [], "UPDATE placement SET version = version + 1 RETURNING version")
+        "placement.next", [.int64], "UPDATE placement SET version = greatest(version, $1) + 1 RETURNING version")
 
     static let drain = PostgresStatement(
         "nodes.drain", [.uuid], "UPDATE node_lease SET draining = true WHERE incarnation = $1")

@@ -31,7 +31,7 @@ struct ClusterRuntime: Sendable {
         let (clock, random) = (parts.surroundings.clock, parts.surroundings.random)
         let store =
             parts.surroundings.placement
-            ?? RedisPlacementStore(configuration.redis, on: loops[0], random: random)
+            ?? RedisPlacementStore(configuration.redis, key: configuration.placementKey, on: loops[0], random: random)
         let board = PlacementBoard(store, on: loops[0], log: parts.log)
         self.board = board
         let sightings = Inbox<UInt64>(limit: 1024)

@@ -231,7 +231,7 @@ actor Membership {
     private func publish() async throws(JournalError) {
         guard isUnpublished else { return }
         isUnpublished = false
-        let version = try await parts.journal.nextPlacementVersion()
+        let version = try await parts.journal.nextPlacementVersion(above: parts.board.newest)
         let nodes = try await parts.journal.nodes()
         let living = Set(nodes.map(\.incarnation))
         let owners = try await parts.journal.holdings().map { $0.owner.flatMap { living.contains($0) ? $0 : nil } }
@@ -240,17 +240,26 @@ actor Membership {
                 incarnation: $0.incarnation, name: $0.name, address: $0.address, weight: $0.weight,
                 isDraining: $0.isDraining)
         }
-        await parts.board.write(PlacementTable(members: Array(members), owners: owners), version: version)
+        parts.board.publish(PlacementTable(members: Array(members), owners: owners), version: version)
     }
 
     private func hearSightings() async {
         while await parts.sightings.next(recycling: []) != nil {
             if let table = await parts.board.read() {
                 note(table.owners)
+                // It may be old, or of a database that was put back since: the next round says what is true.
+                known = nil
+                await outgrow()
             } else if await parts.board.isBehind() {
                 isUnpublished = true
             }
         }
+    }
+
+    /// Where the database has forgotten versions that Redis knows, a table with a higher one is due.
+    private func outgrow() async {
+        guard let given = try? await parts.journal.placementVersion(), given < parts.board.newest else { return }
+        isUnpublished = true
     }
 
     /// Of each name the newest process; those that give their slots away are none.

@@ -19,16 +19,16 @@ public protocol PlacementStore: Sendable {
 
 /// The table in Redis.
 struct RedisPlacementStore: PlacementStore {
-    /// The key under which every node of a cluster finds the table.
-    static let key = "tumulte:placement"
     /// What a read or a write may take.
     private static let patience: UInt64 = 1_000_000_000
 
     private let connection: RedisConnection
-    private let value = CompareAndSet(key: RedisPlacementStore.key)
+    private let value: CompareAndSet
 
-    init(_ configuration: RedisConfiguration, on loop: EventLoop, random: any RandomSource) {
+    /// - Parameter key: where every node of the cluster finds the table, and no other cluster's.
+    init(_ configuration: RedisConfiguration, key: String, on loop: EventLoop, random: any RandomSource) {
         connection = RedisConnection(configuration, on: loop, random: random)
+        value = CompareAndSet(key: key)
     }
 
     func start() async { await connection.start() }

@@ -104,6 +104,10 @@ public struct NodeConfiguration: Sendable {
                 "TUMULTE_ADVERTISE",
                 cluster.map { $0.advertise ?? "as the database sees this node" } ?? "not used by one node"
             ),
+            (
+                "TUMULTE_CLUSTER_NAME",
+                cluster.map { $0.name ?? "from TUMULTE_CLUSTER_SECRET" } ?? "not used by one node"
+            ),
             ("TUMULTE_WEIGHT", cluster.map { String(Int($0.weight)) } ?? "not used by one node"),
             ("TUMULTE_TOKEN_SECRET", tokenSecret == nil ? "not set: open mode" : "set"),
             ("TUMULTE_ADMIN_TOKEN", adminToken == nil ? "not set: loopback peers only" : "set"),
@@ -117,6 +121,15 @@ public struct NodeConfiguration: Sendable {
 
     private static func isNodeName(_ name: String) -> Bool {
         (1...128).contains(name.utf8.count) && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+
+    private static func isNamePart(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 
     private mutating func readLog(_ reader: EnvironmentReader, isTerminal: Bool) throws(ConfigurationError) {
@@ -162,6 +175,11 @@ public struct NodeConfiguration: Sendable {
             let port = text.contains(":") ? text.split(separator: ":").last.flatMap { UInt16($0) } : nil
             return port != nil && text.utf8.count <= 255 ? text : nil
         }
+        let name = try reader.parsed(
+            "TUMULTE_CLUSTER_NAME", "must be 1 to 64 letters, digits, dots, dashes or underscores", example: "shop-live"
+        ) { text in
+            (1...64).contains(text.utf8.count) && text.utf8.allSatisfy(Self.isNamePart) ? text : nil
+        }
         let example = "redis://:secret@redis.example.org:6379/0"
         guard let url = try reader.secret("REDIS_URL", bytes: 1, example: example) else { return }
         guard database != nil else {
@@ -182,7 +200,8 @@ public struct NodeConfiguration: Sendable {
             throw ConfigurationError(variable: "REDIS_URL", fault: error.message, example: example)
         }
         cluster = ClusterConfiguration(
-            listen: listen, advertise: advertise, redis: redis, secret: secret, weight: Double(weight))
+            listen: listen, advertise: advertise, redis: redis, secret: secret, weight: Double(weight),
+            name: name)
     }
 
     private mutating func readStores(_ reader: EnvironmentReader) throws(ConfigurationError) {

@@ -250,7 +250,7 @@ extension LiveClusterTests {
                 #expect(diff["count"] as? Int == 0 && (diff["slots"] as? [Any])?.isEmpty == true)
                 #expect((diff["versions"] as? [String: Int])?["redis"] ?? 0 > 0, "\(diff)")
             }
-            try await forgetPlacement()
+            try await cluster.forgetPlacement()
             let diff = try data(try await query(cluster, "b", "/diff"))
             #expect(diff["converged"] as? Bool == false && diff["redis"] as? String == "empty", "\(diff)")
         }

@@ -16,9 +16,18 @@ final class LiveCluster: Sendable {
 
     private init(url: String) { self.url = url }
 
+    /// What nodes are told of their cluster.
+    private func configuration() throws -> ClusterConfiguration {
+        ClusterConfiguration(
+            listen: TCPAddress(bytes: [127, 0, 0, 1], port: try freePort()),
+            redis: try RedisConfiguration(try #require(redisURL)),
+            secret: Array("a secret of the tests, which is long".utf8),
+            // The Redis is shared with other clusters.
+            name: url.split(separator: "/").last.map(String.init))
+    }
+
     /// Runs `body` against nodes of these names; whoever is left stops when it ends.
     static func with(_ names: [String], _ body: (LiveCluster) async throws -> Void) async throws {
-        try await forgetPlacement()
         let cluster = LiveCluster(url: try await makeDatabase())
         let result: Result<Void, any Error>
         do {
@@ -40,10 +49,7 @@ final class LiveCluster: Sendable {
         configuration.nodeName = name
         configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
         configuration.database = try PostgresConfiguration(url)
-        configuration.cluster = ClusterConfiguration(
-            listen: TCPAddress(bytes: [127, 0, 0, 1], port: try freePort()),
-            redis: try RedisConfiguration(try #require(redisURL)),
-            secret: Array("a secret of the tests, which is long".utf8))
+        configuration.cluster = try self.configuration()
         configuration.loopCount = 2
         let node = try NodeServer(configuration, log: .silent)
         nodes.withLock { $0[name] = node }
@@ -66,22 +72,25 @@ final class LiveCluster: Sendable {
     }
 }
 
-/// Removes what nodes on another database have left in Redis.
-func forgetPlacement() async throws {
-    let group = LoopGroup(count: 1, name: "redis")
-    let redis = RedisConnection(try RedisConfiguration(try #require(redisURL)), on: group.loops[0])
-    await redis.start()
-    let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + 10_000_000_000)
-    let result: Result<RedisValue, any Error>
-    do {
-        result = .success(
-            try await redis.command("DEL", [RedisArgument(RedisPlacementStore.key)], deadline: deadline))
-    } catch {
-        result = .failure(error)
+extension LiveCluster {
+    /// Removes this cluster's placement table from Redis.
+    func forgetPlacement() async throws {
+        let settings = try configuration()
+        let group = LoopGroup(count: 1, name: "redis")
+        let redis = RedisConnection(settings.redis, on: group.loops[0])
+        await redis.start()
+        let deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + 10_000_000_000)
+        let result: Result<RedisValue, any Error>
+        do {
+            result = .success(
+                try await redis.command("DEL", [RedisArgument(settings.placementKey)], deadline: deadline))
+        } catch {
+            result = .failure(error)
+        }
+        await redis.close()
+        group.shutdown()
+        _ = try result.get()
     }
-    await redis.close()
-    group.shutdown()
-    _ = try result.get()
 }
 
 private let redisURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]

@@ -81,6 +81,7 @@ struct NodeConfigurationTests {
         (["TUMULTE_CLUSTER": "7400"], "TUMULTE_CLUSTER"), (["DB_POOL_MAX": "0"], "DB_POOL_MAX"),
         (["TUMULTE_CLUSTER_SECRET": "short"], "TUMULTE_CLUSTER_SECRET"),
         (["TUMULTE_ADVERTISE": "node"], "TUMULTE_ADVERTISE"),
+        (["DATABASE_URL": "postgres://h", "TUMULTE_CLUSTER_NAME": "two words"], "TUMULTE_CLUSTER_NAME"),
     ])
     func `a fault is told in one line that names the variable and a good value`(
         environment: [String: String], variable: String
@@ -94,6 +95,18 @@ struct NodeConfigurationTests {
             #expect(error.description.hasPrefix("\(variable): "))
             #expect(error.description.contains("for example \(variable)="))
         }
+    }
+
+    @Test func `clusters on one Redis are apart by their names, or by their secrets`() throws {
+        func key(_ more: [String: String]) throws -> String? {
+            let shared = ["DATABASE_URL": "postgres://h", "REDIS_URL": "redis://h", "TUMULTE_CLUSTER_SECRET": secret]
+            return try load(shared.merging(more) { $1 }).cluster?.placementKey
+        }
+        #expect(try key(["TUMULTE_CLUSTER_NAME": "shop.live_2"]) == "tumulte:placement:shop.live_2")
+        let unnamed = try #require(try key([:]))
+        #expect(unnamed.hasPrefix("tumulte:placement:") && unnamed.utf8.count == 34)
+        #expect(try key([:]) == unnamed)
+        #expect(try key(["TUMULTE_CLUSTER_SECRET": String(repeating: "t", count: 32)]) != unnamed)
     }
 
     @Test func `a secret comes from a file, without the line's end, and from one place only`() throws {
