@@ -14,6 +14,44 @@ from suite import test, within
 
 # Only a hang reaches it; what it takes is printed.
 SERVICE_SECONDS = 15
+CAMPAIGNS = 200
+
+
+async def many_polls(cluster):
+    """Campaigns with running polls and votes on every node, so that slots that move have something in memory."""
+    polls = []
+    for _ in range(0, CAMPAIGNS, 20):
+        campaigns = await asyncio.gather(*(client.campaign(cluster.b) for _ in range(20)))
+        polls += await asyncio.gather(*(client.poll(cluster.c, campaign, type="UNIQUE") for campaign in campaigns))
+    votes = await asyncio.gather(*(client.vote(cluster.b, poll, option=1, voter="early") for poll in polls))
+    assert all(vote.status == 200 for vote in votes), [vote.body for vote in votes if vote.status != 200][:3]
+    return polls
+
+
+async def all_have_one_vote(node, polls):
+    for poll in polls:
+        assert (await client.read_poll(node, poll))["votes"] == [0, 1, 0], poll
+
+
+async def hand_offs(cluster, mark):
+    """The pauses of slots with campaigns that moved since `mark`, in milliseconds, ascending."""
+
+    async def all_noted():
+        rows = await cluster.sql(
+            "SELECT o.pause_ms FROM ownership_log o WHERE o.id > "
+            f"{mark} AND o.cause = 'hand-off' AND EXISTS (SELECT 1 FROM journal j WHERE j.slot = o.slot)"
+        )
+        return None if "" in rows else sorted(float(row) for row in rows)
+
+    return await until(all_noted, what="the pauses of what moved")
+
+
+def pause_figure(pauses):
+    assert pauses, "no slot with a campaign has moved"
+    return (
+        f"{len(pauses)} slots with campaigns paused for {pauses[len(pauses) // 2]:.1f} ms (p50),"
+        f" {pauses[int(len(pauses) * 0.99)]:.1f} ms (p99), {pauses[-1]:.1f} ms (longest)"
+    )
 
 
 @test
@@ -119,8 +157,10 @@ async def the_owner_is_killed_while_people_vote_on_the_others():
 @within(120)
 async def a_node_drains_while_people_vote_on_the_others():
     async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        polls = await many_polls(cluster)
         voting = await Voting.held(cluster, "a", "bc")
         followers = await follow(stack, cluster, "bc", voting)
+        mark = (await cluster.sql("SELECT max(id) FROM ownership_log"))[0]
         async with voting:
             await voting.more()
             started = time.monotonic()
@@ -132,8 +172,12 @@ async def a_node_drains_while_people_vote_on_the_others():
         assert status == 0, cluster.a.log_tail()
         assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
         await all_see_the_tally(followers, cluster.c, voting)
+        resynced = [follower.resyncs for follower in followers if follower.resyncs]
+        assert not resynced, "followers of a slot that was handed over had to start over"
         await cluster.settled("b", "c")
+        await all_have_one_vote(cluster.b, polls)
         print(f"figure: drain of a third of the slots: {took:.2f} s, {voting.acks} votes, none failed")
+        print(f"figure: drain: {pause_figure(await hand_offs(cluster, mark))}")
 
 
 @test
@@ -141,6 +185,7 @@ async def a_node_drains_while_people_vote_on_the_others():
 async def a_fourth_node_joins_while_people_vote_and_takes_its_share():
     async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
         before = await cluster.shares()
+        polls = await many_polls(cluster)
         voting = await Voting.held(cluster, "a", "abc")
         followers = await follow(stack, cluster, "abc", voting)
         async with voting:
@@ -156,7 +201,9 @@ async def a_fourth_node_joins_while_people_vote_and_takes_its_share():
         moves = int((await cluster.sql(f"SELECT count(*) FROM ownership_log WHERE id > {mark}"))[0])
         assert moves == shares["d"], f"{moves} moves for {shares} after {before}"
         await all_see_the_tally(followers, cluster.d, voting)
+        await all_have_one_vote(cluster.d, polls)
         print(f"figure: join: {moves} slots moved within {took:.2f} s, {voting.acks} votes, none failed")
+        print(f"figure: join: {pause_figure(await hand_offs(cluster, mark))}")
 
 
 @test

@@ -17,6 +17,7 @@ final class ScriptedJournal: Journal {
         var isFull = false
         var stored: [CampaignID: RecoveredSnapshot] = [:]
         /// Snapshots that were asked for.
+        var committed: [SealedRow] = []
         var reads = 0
         var recovery: [Slot: SlotRecovery] = [:]
     }
@@ -59,10 +60,14 @@ final class ScriptedJournal: Journal {
     /// The rows that wait for an outcome, oldest first.
     var waiting: [SealedRow] { state.withLock { $0.rows.flatMap(\.rows) } }
 
+    /// The rows that were answered as committed, in that order.
+    var committed: [SealedRow] { state.withLock { $0.committed } }
+
     /// Answers for everything that waits.
     func answer(_ outcome: FlushOutcome) {
         let batches = state.withLock { state in
             defer { state.rows = [] }
+            if outcome == .committed { state.committed += state.rows.flatMap(\.rows) }
             return state.rows
         }
         for batch in batches {

@@ -70,25 +70,16 @@ extension PostgresJournalCore {
     fileprivate func adopt(_ wanted: [Slot]) async throws(JournalError) -> [SlotClaim] {
         let owned = try await query(
             .read, HandOffStatements.owned, [.int32Array(wanted.map { Int32($0.index) }), me])
-        let epochs = try Self.reading { () throws(PostgresError) in
-            var epochs: [Int32: UInt64] = [:]
-            for row in 0..<owned.rowCount { epochs[try owned.value(row, 0)] = try owned.value(row, 1) }
-            return epochs
-        }
-        let new = epochs.filter { slots[Slot(UInt16($0.key))]?.epoch ?? 0 < $0.value }
-        guard !new.isEmpty else { return [] }
-        // A statement of its own: it sees every row that the giver committed.
-        let tails = try await query(.read, statements.tails, [.int32Array(new.keys.sorted())])
         let claims = try Self.reading { () throws(PostgresError) in
             var claims: [SlotClaim] = []
-            for row in 0..<tails.rowCount {
-                let slot: Int32 = try tails.value(row, 0)
-                guard let epoch = new[slot] else { continue }
-                claims.append(SlotClaim(slot: Slot(UInt16(slot)), epoch: epoch, tail: try tails.value(row, 1)))
+            for row in 0..<owned.rowCount {
+                claims.append(
+                    SlotClaim(
+                        slot: try owned.slot(row, 0), epoch: try owned.value(row, 1), tail: try owned.value(row, 2)))
             }
             return claims
         }
-        // Somebody may have asked for the same meanwhile.
+        // Those that are known already are none; somebody may have asked for the same meanwhile.
         let unknown = claims.filter { slots[$0.slot]?.epoch ?? 0 < $0.epoch }
         take(unknown)
         return unknown
@@ -150,9 +141,15 @@ enum HandOffStatements {
         SELECT slot, epoch, $3, $4, 'hand-off' FROM moved RETURNING slot, epoch
         """)
 
+    /// No lock is waited for, so one statement will do: whoever sees the new owner sees every row of the one before.
     static let owned = PostgresStatement(
         "nodes.owned", [.int32Array, .uuid],
-        "SELECT slot, epoch FROM slot_lease WHERE slot = ANY($1) AND owner = $2 ORDER BY slot FOR SHARE")
+        """
+        SELECT l.slot, l.epoch, greatest(
+            coalesce((SELECT max(lsn) FROM journal j WHERE j.slot = l.slot), 0),
+            coalesce((SELECT max(lsn) FROM snapshot s WHERE s.slot = l.slot AND s.complete), 0))
+        FROM slot_lease l WHERE l.slot = ANY($1) AND l.owner = $2
+        """)
 
     /// The columns of a row as recovery reads them, and the slot.
     static let rows = PostgresStatement(

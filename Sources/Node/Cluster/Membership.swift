@@ -66,6 +66,7 @@ actor Membership {
 
     let parts: Parts
     let alarm: LoopAlarm
+    let gathering: LoopAlarm
     var peers: [UInt128: Peer] = [:]
     /// When each living node was first seen.
     var firstSeen: [UInt128: UInt64] = [:]
@@ -93,9 +94,6 @@ actor Membership {
     let batches = Inbox<Batch>(limit: Slot.count)
     let releases = Inbox<Release>(limit: Slot.count)
     let reports = Inbox<HandOffReport>(limit: Slot.count)
-    /// Slots of the present batch that the shards have not let go of yet, and who waits for that.
-    var unreleased = 0
-    var whenReleased: CheckedContinuation<Void, Never>?
     private var pumps: [Task<Void, Never>] = []
     /// Slots have changed hands since the table was written.
     var isUnpublished = false
@@ -107,6 +105,7 @@ actor Membership {
         self.parts = parts
         self.loop = loop
         alarm = LoopAlarm(on: loop)
+        gathering = LoopAlarm(on: loop)
     }
 
     // MARK: - Life
@@ -116,7 +115,6 @@ actor Membership {
         rounds = Task(executorPreference: loop) { await self.run() }
         pumps = [
             Task(executorPreference: loop) { await self.hearBatches() },
-            Task(executorPreference: loop) { await self.hearReleases() },
             Task(executorPreference: loop) { await self.hearReports() },
             Task(executorPreference: loop) { await self.hearOffers() },
             Task(executorPreference: loop) { await self.hearHandOvers() },
@@ -164,11 +162,9 @@ actor Membership {
         parts.offers.finish()
         parts.handOvers.finish()
         parts.sightings.finish()
-        // A journal that does not answer keeps shards from letting go.
-        whenReleased?.resume()
-        whenReleased = nil
         for pump in pumps { await pump.value }
         alarm.close()
+        gathering.close()
         for (_, peer) in peers.sorted(by: { $0.key < $1.key }) { await remove(peer) }
         peers = [:]
         for waiter in whenCalm { waiter.resume() }

@@ -61,7 +61,9 @@ struct SlotOpener: Sendable {
             for notice in recovery.notices {
                 log.error("journal.notice", [("slot", .integer(Int(slot.index))), ("notice", .string(notice))])
             }
-            return .success((recovery.tail, try SlotReplay.campaigns(of: recovery, slot: slot)))
+            // Of a slot that is being written there may be rows behind the tail that was read first.
+            let through = max(recovery.tail, recovery.rows.last?.lsn ?? 0)
+            return .success((through, try SlotReplay.campaigns(of: recovery, slot: slot)))
         } catch let error as JournalError {
             return .failure(SlotRefusal(reason: "\(error)", mayPass: error.isTransient))
         } catch {

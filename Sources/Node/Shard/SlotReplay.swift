@@ -82,15 +82,15 @@ enum SlotReplay {
     ///
     /// - Parameters:
     ///   - read: given away, so that their tables change in place.
-    ///   - rows: contiguous, all later than what was read.
+    ///   - rows: contiguous, from the end of what was read.
     static func campaigns(
         _ read: consuming [RecoveredCampaign], andRows rows: [SealedRow], slot: Slot
     ) throws(ReplayFailure) -> [RecoveredCampaign] {
         guard !rows.isEmpty else { return read }
-        var places: [CampaignID: (lsn: UInt64, snapshot: Int?, journal: Int)] = [:]
+        var places: [CampaignID: (start: UInt64, lsn: UInt64, snapshot: Int?, journal: Int)] = [:]
         var states: [CampaignID: Campaign] = [:]
         while let campaign = read.popLast() {
-            places[campaign.state.id] = (campaign.lsn, campaign.snapshotBytes, campaign.journalBytes)
+            places[campaign.state.id] = (campaign.lsn, campaign.lsn, campaign.snapshotBytes, campaign.journalBytes)
             states[campaign.state.id] = campaign.state
         }
         for row in rows where !row.payload.isEmpty {
@@ -102,7 +102,8 @@ enum SlotReplay {
                 do {
                     _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
                         let place = places[id]
-                        places[id] = (row.lsn, place?.snapshot, (place?.journal ?? 0) + part.count)
+                        guard row.lsn > place?.start ?? 0 else { return false }
+                        places[id] = (place?.start ?? 0, row.lsn, place?.snapshot, (place?.journal ?? 0) + part.count)
                         return true
                     }
                 } catch {

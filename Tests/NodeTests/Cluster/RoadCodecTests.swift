@@ -109,13 +109,27 @@ struct RoadCodecTests {
                 .vote(.counted, position), .vote(.same, position),
                 .reply(.failure(ClientError(.pollClosed, "over"))),
             ], to: &answers)
+        var offer: [UInt8] = []
+        HandOffCodec.append(offer: [Slot(7), Slot(4095)], to: &offer)
+        var offerAnswers: [UInt8] = []
+        HandOffCodec.append(
+            answers: [OfferAnswer(slot: Slot(7), through: nil), OfferAnswer(slot: Slot(4095), through: 17)],
+            to: &offerAnswers)
+        let past = StreamPast(
+            floor: Position(epoch: 5, seq: 2), ends: [Position(epoch: 5, seq: 9)], events: [], latestUpdate: nil)
+        let handed = HandedCampaign(id: campaign, stateHash: 0x0123_4567_89AB_CDEF, past: past)
+        let handOver = try #require(
+            HandOffCodec.messages([
+                HandedSlot(slot: Slot(7), epoch: position.epoch, tail: 17, campaigns: [handed])
+            ]).first)
         let found = [
             "votes": Self.encoded([
                 command(Self.vote(1, poll: poll, voter: "ann", channel: nil, key: "k1"), 3),
                 command(Self.vote(0, poll: poll, voter: "bob", channel: "north", key: nil), 300),
             ]),
             "cancel": Self.encoded([command(.manage(.cancel(gm, poll), nil), 0)]),
-            "answers": answers, "subscription": subscription,
+            "answers": answers, "subscription": subscription, "offer": offer, "offer answers": offerAnswers,
+            "hand over": handOver,
         ]
         #expect(found == vectors)
     }

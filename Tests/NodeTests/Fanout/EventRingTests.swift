@@ -53,6 +53,50 @@ struct EventRingTests {
         #expect(ring.events(after: Position(epoch: 6, seq: 0), current: Position(epoch: 5, seq: 1)) == nil)
     }
 
+    @Test func `a ring that was handed over goes on under the next epoch`() {
+        var before = EventRing(startingAt: start)
+        for seq in 1...3 { before.append(signal(UInt64(seq)), now: 0) }
+        before.append(update(4), now: 0)
+        // Two more positions were given to votes, which are no events.
+        var ring = EventRing(before.past(endingAt: Position(epoch: 5, seq: 6)), now: 0)
+        let now = Position(epoch: 9, seq: 1)
+        ring.append(
+            SharedEvent(
+                ServerEvent(
+                    campaign: campaign, position: now, at: Timestamp(milliseconds: 0),
+                    body: .signal(name: "s", data: []))), now: 0)
+        func after(_ epoch: UInt64, _ seq: UInt64) -> [Position]? {
+            ring.events(after: Position(epoch: epoch, seq: seq), current: now)?.map(\.position)
+        }
+        #expect(after(5, 2) == [Position(epoch: 5, seq: 3), Position(epoch: 5, seq: 4), now])
+        #expect(after(5, 6) == [now])
+        #expect(after(9, 1) == [])
+        // Positions that nobody ever gave.
+        #expect(after(5, 7) == nil)
+        #expect(after(6, 0) == nil)
+        #expect(after(9, 2) == nil)
+    }
+
+    @Test func `what does not travel cannot be recovered`() {
+        var before = EventRing(startingAt: start)
+        for seq in 1...9 { before.append(signal(UInt64(seq)), now: 0) }
+        let end = Position(epoch: 5, seq: 9)
+        let ring = EventRing(before.past(endingAt: end).droppingFirst(4), now: 0)
+        let now = Position(epoch: 9, seq: 0)
+        #expect(ring.events(after: Position(epoch: 5, seq: 3), current: now) == nil)
+        #expect(ring.events(after: Position(epoch: 5, seq: 4), current: now)?.count == 5)
+        #expect(ring.events(after: Position(epoch: 5, seq: 8), current: now)?.map(\.position) == [end])
+    }
+
+    @Test func `of very many epochs the oldest are forgotten`() {
+        let ends = (1...20).map { Position(epoch: UInt64($0), seq: 10) }
+        let past = StreamPast(floor: Position(epoch: 1, seq: 0), ends: ends, events: [], latestUpdate: nil)
+        let ring = EventRing(past, now: 0)
+        let now = Position(epoch: 21, seq: 0)
+        #expect(ring.events(after: Position(epoch: 4, seq: 9), current: now) == nil)
+        #expect(ring.events(after: Position(epoch: 5, seq: 1), current: now)?.isEmpty == true)
+    }
+
     @Test func `the last 256 events stay however old they are`() {
         var ring = EventRing(startingAt: start)
         for seq in 1...256 { ring.append(signal(UInt64(seq)), now: 0) }

@@ -19,6 +19,8 @@ enum HandOffLimits {
     /// What another node may take to read slots beforehand, and to open them, in milliseconds.
     static let offerMilliseconds: UInt32 = 10_000
     static let handOverMilliseconds: UInt32 = 5000
+    /// How long slots that were let go of wait for others of their batch.
+    static let gatheringNanoseconds: UInt64 = 2_000_000
     /// How long a slot that was offered is left to whoever offered it, once it is owned here.
     static let graceNanoseconds: UInt64 = 500_000_000
     /// How long what was read of an offered slot is kept.
@@ -82,15 +84,32 @@ extension Membership {
         let wanted = isStopping ? [] : await offer(batch)
         for slot in batch.slots where !wanted.contains(slot) { keep(slot) }
         guard !wanted.isEmpty else { return alarm.interrupt() }
-        unreleased = wanted.count
         for slot in wanted {
             shard(of: slot).postUnbounded(
                 .release(slot) { [releases] content in releases.postUnbounded(Release(slot: slot, content: content)) })
         }
-        await withCheckedContinuation { waiter in
-            if unreleased == 0 || isStopping { waiter.resume() } else { whenReleased = waiter }
-        }
+        await cede(wanted.count, to: batch.target)
         alarm.interrupt()
+    }
+
+    /// Takes what the shards let go of, until they have let go of so many slots; those of a moment share a commit.
+    private func cede(_ count: Int, to target: UInt128) async {
+        var missing = count
+        while missing > 0, var group = await releases.next(recycling: []) {
+            missing -= group.count
+            if missing > 0 {
+                await gathering.sleep(HandOffLimits.gatheringNanoseconds)
+                if releases.count > 0 {
+                    let more = await releases.next(recycling: []) ?? []
+                    missing -= more.count
+                    group += more
+                }
+            }
+            // One that was not open yet is asked for again.
+            for release in group where release.content == nil { keep(release.slot) }
+            let released = group.compactMap(\.content)
+            if !released.isEmpty { await cede(released, to: target) }
+        }
     }
 
     /// Has the target read the slots beforehand.
@@ -116,26 +135,6 @@ extension Membership {
     }
 
     // MARK: - The commit point
-
-    func hearReleases() async {
-        while let batch = await releases.next(recycling: []) {
-            var byTarget: [UInt128: [ReleasedSlot]] = [:]
-            for release in batch {
-                guard let target = ceding[release.slot] else { continue }
-                // One that was not open yet is asked for again.
-                guard let content = release.content else {
-                    keep(release.slot)
-                    continue
-                }
-                byTarget[target, default: []].append(content)
-            }
-            for (target, slots) in byTarget.sorted(by: { $0.key < $1.key }) { await cede(slots, to: target) }
-            unreleased -= batch.count
-            guard unreleased <= 0 else { continue }
-            whenReleased?.resume()
-            whenReleased = nil
-        }
-    }
 
     /// The shards have let go of these slots: they change hands now.
     private func cede(_ released: [ReleasedSlot], to target: UInt128) async {

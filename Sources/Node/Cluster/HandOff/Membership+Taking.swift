@@ -150,8 +150,10 @@ extension Membership {
             return call.refuse("what was handed over cannot be read")
         }
         do throws(JournalError) {
+            // Asked for before it is known which slots were given: the answers come one behind the other.
+            async let late = late(handed)
             let claims = try await parts.journal.adopt(handed.map(\.slot)).filter { !served.contains($0.slot) }
-            await open(claims, handed)
+            await open(claims, handed, await late)
             var body: [UInt8] = []
             HandOffCodec.append(served: claims.map(\.slot), to: &body)
             call.answer(body)
@@ -160,8 +162,17 @@ extension Membership {
         }
     }
 
+    /// The rows that came after slots were read beforehand.
+    private func late(_ handed: [HandedSlot]) async -> [Slot: [SealedRow]] {
+        var places: [Slot: UInt64] = [:]
+        for slot in handed {
+            if let offer = incoming[slot.slot], offer.through < slot.tail { places[slot.slot] = offer.through }
+        }
+        return (try? await parts.journal.rows(after: places)) ?? [:]
+    }
+
     /// Opens slots that were read beforehand; what does not fit together is read from the journal.
-    private func open(_ claims: [SlotClaim], _ handed: [HandedSlot]) async {
+    private func open(_ claims: [SlotClaim], _ handed: [HandedSlot], _ rows: [Slot: [SealedRow]]) async {
         var told: [Slot: HandedSlot] = [:]
         for slot in handed { told[slot.slot] = slot }
         var ready: [(SlotClaim, Incoming, HandedSlot)] = []
@@ -175,11 +186,7 @@ extension Membership {
                 rest.append(claim)
             }
         }
-        var places: [Slot: UInt64] = [:]
-        for (claim, offer, slot) in ready where offer.through < slot.tail { places[claim.slot] = offer.through }
         served.formUnion(ready.map { $0.0.slot })
-        let rows: [Slot: [SealedRow]]
-        do throws(JournalError) { rows = try await parts.journal.rows(after: places) } catch { rows = [:] }
         while let (claim, offer, slot) = ready.popLast() {
             let late = rows[claim.slot] ?? []
             if let content = Self.content(claim, offer, late, slot) {
