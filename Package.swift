@@ -2,7 +2,7 @@
 //
 // The layers, bottom up; the build refuses an import that is not declared here.
 //
-//   C wrappers ─► Protocol, Platform, Web, Postgres, Redis ─► Domain, Cluster, Journal ─► Node ─► tumulte
+//   C wrappers ─► Protocol, Platform, Web, Postgres, Redis ─► Domain, Cluster, Journal ─► Node ─► Simulation ─► tumulte
 //
 import PackageDescription
 
@@ -82,8 +82,11 @@ let package = Package(
         module(
             "Node", ["Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal"],
             exclude: ["Main"], resources: [.embedInCode("Pages/Assets")]),
+        // A cluster in one thread: twins of what is outside the nodes, and the checks.
+        module("Simulation", ["Protocol", "Platform", "Postgres", "Redis", "Cluster", "Journal", "Node"]),
         .executableTarget(
-            name: "tumulte", dependencies: ["Node", "Platform"], path: "Sources/Node/Main", swiftSettings: shipped),
+            name: "tumulte", dependencies: ["Node", "Platform", "Simulation"], path: "Sources/Node/Main",
+            swiftSettings: shipped),
 
         tests("ProtocolTests", ["Protocol"]),
         tests("PlatformTests", ["Platform", "Protocol"]),

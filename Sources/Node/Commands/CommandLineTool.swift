@@ -18,9 +18,14 @@ public enum CommandLineTool {
 
     /// Runs one command.
     ///
-    /// - Parameter arguments: without the program's name.
+    /// - Parameters:
+    ///   - arguments: without the program's name.
+    ///   - simulate: runs a simulation and returns the exit status.
     /// - Returns: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
-    public static func run(_ arguments: [String], environment: [String: String]) async -> Int32 {
+    public static func run(
+        _ arguments: [String], environment: [String: String],
+        simulate: (SimulationRequest) -> Int32 = { _ in 1 }
+    ) async -> Int32 {
         let command: ParsedCommand
         do {
             command = try CommandParser.parse(arguments)
@@ -35,6 +40,7 @@ public enum CommandLineTool {
         case .health(let url): return HealthQuery.run(url.isEmpty ? defaultURL(environment) : url)
         case .verify(let campaign, let target): return verify(campaign, target, environment)
         case .query(let query, let target): return ask(query, target, environment)
+        case .simulate(let request): return simulate(request)
         case .node, .migrate, .check, .token, .repair: return await runConfigured(command, environment)
         }
         return 0
@@ -65,7 +71,8 @@ public enum CommandLineTool {
                 let moved = try await journal.repair(Slot(slot), keepThrough: lsn)
                 print("\(moved) rows of slot \(slot) were set aside in journal_quarantine; the node can be started.")
             }
-        case .help, .version, .verify, .query, .health: preconditionFailure("needs no configuration: \(command)")
+        case .help, .version, .verify, .query, .health, .simulate:
+            preconditionFailure("needs no configuration: \(command)")
         }
     }
 

@@ -16,6 +16,23 @@ enum ParsedCommand: Equatable {
     case query(PlacementCommand, AdminTarget)
     case repair(slot: UInt16, keepThrough: UInt64)
     case health(url: String)
+    case simulate(SimulationRequest)
+}
+
+/// A simulation to be run.
+public struct SimulationRequest: Equatable, Sendable {
+    /// The first seed.
+    public var first: UInt64 = 1
+    /// Seeds to run.
+    public var count: UInt64 = 200
+    /// The name of a bug to plant, or nothing.
+    public var plant: String?
+    /// Threads, each with a world of its own at a time.
+    public var threads = 2
+    /// Runs each seed twice and compares the traces.
+    public var isTwice = false
+    /// Prints what happens.
+    public var isVerbose = false
 }
 
 /// A token to be made.
@@ -72,6 +89,7 @@ struct CommandParser {
                 Slot(text: $0).map { .timeline(slot: $0.index) }
             }
         case "plan": return try plan()
+        case "simulate": return try simulate()
         case "repair": return try repair()
         case "health":
             var url: String?

@@ -16,6 +16,7 @@ enum Usage {
           timeline   show who has had a slot
           diff       compare what the database, Redis and a node say of placement
           verify     compare a live campaign with a replay of its journal
+          simulate   run a cluster in one thread, in virtual time, with faults, and check it
           repair     give up damaged rows of the journal, offline
           health     ask a node whether it lives; for container health checks
           version    print the version
@@ -83,6 +84,14 @@ enum Usage {
 
         Compares who owns which slot in the database, in Redis and as the node sees it. Exit status 1 where they
         differ; while slots move that is nothing bad.
+        """,
+        "simulate": """
+        usage: tumulte simulate [--seeds 200] [--first 1] [--threads 2] [--twice] [--verbose] [--plant NAME]
+
+        Runs three nodes, a database and a network in this process for each seed, lets them crash, stand still and be
+        cut off, and checks what clients are told. A seed always gives the same run; --twice looks whether it does,
+        --verbose prints it. --plant plants a bug: ack-before-commit, for-key-share, event-skipped-on-resume or
+        timer-lost-at-hand-off. Nothing outside the process is touched. Exit status 1 where something is wrong.
         """,
         "repair": """
         usage: tumulte repair --slot N --keep-through LSN

@@ -53,6 +53,9 @@ public struct NodeConfiguration: Sendable {
     /// How lines are written.
     public var logFormat = LogFormat.json
 
+    /// The defaults.
+    public init() {}
+
     /// Reads the environment.
     ///
     /// - Parameters:

@@ -2,6 +2,7 @@
 
 internal import Node
 internal import Platform
+internal import Simulation
 
 #if canImport(Glibc)
     internal import Glibc
@@ -13,6 +14,9 @@ internal import Platform
 struct Main {
     static func main() async {
         let arguments = Array(CommandLine.arguments.dropFirst())
-        exit(await CommandLineTool.run(arguments, environment: ProcessFacts.environment))
+        exit(
+            await CommandLineTool.run(arguments, environment: ProcessFacts.environment) {
+                SimulationCommand.run($0, arguments: CommandLine.arguments)
+            })
     }
 }

@@ -35,7 +35,8 @@ import Synchronization
     private let prepare: UnsafeMutablePointer<uv_prepare_t>
     private let check: UnsafeMutablePointer<uv_check_t>
     private let idle: UnsafeMutablePointer<uv_idle_t>
-    private let name: String
+    /// What debuggers and profilers call its thread.
+    public let name: String
 
     private struct Remote {
         var jobs: [UnownedJob] = []
@@ -165,7 +166,7 @@ import Synchronization
     }
 
     /// A fresh reading of the clock that does not stop.
-    public var monotonic: MonotonicTime { driver?.now ?? .now }
+    public var monotonic: MonotonicTime { driver?.virtualTime ?? .now }
 
     // MARK: - Turns
 
@@ -191,30 +192,32 @@ import Synchronization
 
     /// One turn of a loop that has a driver; called by that one alone.
     ///
-    /// - Parameter event: what happened, before the jobs.
+    /// - Parameters:
+    ///   - limit: rounds of jobs and hooks, at least 1.
+    ///   - event: what happened, before the jobs.
     /// - Returns: whether something is left for another turn.
-    public func turn(_ event: (() -> Void)? = nil) -> Bool {
+    public func turn(rounds limit: Int, _ event: (() -> Void)? = nil) -> Bool {
         precondition(driver != nil, "a loop with a thread of its own turns by itself")
         event?()
         turnCount &+= 1
-        runRounds()
+        runRounds(limit)
         return isBusy
     }
 
     private var isBusy: Bool { !jobs.isEmpty || !closures.isEmpty }
 
-    private func runRounds() {
+    private func runRounds(_ limit: Int) {
         var rounds = 0
         repeat {
             runClosures()
             runJobs()
             for hook in hooks { hook() }
             rounds += 1
-        } while isBusy && rounds < Self.roundsPerTurn
+        } while isBusy && rounds < limit
     }
 
     private func endOfTurn() {
-        runRounds()
+        runRounds(Self.roundsPerTurn)
         // What is left runs in the next turn, which then must not block in poll.
         let isBusy = isBusy
         guard isBusy != isIdleActive else { return }

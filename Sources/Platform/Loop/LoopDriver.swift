@@ -6,7 +6,7 @@
 /// Time, turns and a network for loops without threads. All calls are made on one thread, and so are all turns.
 public protocol LoopDriver: AnyObject, Sendable {
     /// Virtual time.
-    var now: MonotonicTime { get }
+    var virtualTime: MonotonicTime { get }
     /// Whether the calling thread is turning this loop.
     func isTurning(_ loop: EventLoop) -> Bool
     /// The loop has something to do: it is to be turned.

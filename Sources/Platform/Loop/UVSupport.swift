@@ -15,6 +15,12 @@ public struct SystemError: Error, Sendable, CustomStringConvertible {
     /// What was being done.
     public let operation: String
 
+    /// Takes the parts.
+    public init(code: Int32, operation: String) {
+        self.code = code
+        self.operation = operation
+    }
+
     /// The operation and the system's words for the code.
     public var description: String { unsafe "\(operation): \(String(cString: strerror(code)))" }
 }
@@ -51,11 +57,12 @@ func nameCurrentThread(_ name: String) { unsafe tumulte_name_thread(String(name.
 /// A POSIX thread that runs one closure.
 ///
 /// `@unchecked Sendable`: the handle is written once, before `join` may be called.
-@safe final class SystemThread: @unchecked Sendable {
+@safe public final class SystemThread: @unchecked Sendable {
     private var handle: pthread_t?
     private let body: @Sendable () -> Void
 
-    init(_ body: @escaping @Sendable () -> Void) {
+    /// Starts it.
+    public init(_ body: @escaping @Sendable () -> Void) {
         self.body = body
         var attributes = pthread_attr_t()
         unsafe pthread_attr_init(&attributes)
@@ -90,7 +97,7 @@ func nameCurrentThread(_ name: String) { unsafe tumulte_name_thread(String(name.
     }
 
     /// Waits for the thread's end; call once.
-    func join() {
+    public func join() {
         guard let handle else { return }
         pthread_join(handle, nil)
     }

@@ -1,0 +1,111 @@
+// How slots change hands.
+
+import Postgres
+import Protocol
+
+extension Database {
+    /// What a change of owner locks its rows with. Planted, it takes only what its update takes by itself, and a flush
+    /// takes the weakest lock there is: neither waits for the other.
+    private var ownerLock: RowLockMode { plant == .keyShare ? .noKeyUpdate : .update }
+    var fenceLock: RowLockMode { plant == .keyShare ? .keyShare : .share }
+
+    func slotWork(_ name: String, _ values: [PostgresValue]) -> DatabaseWork? {
+        switch name {
+        case "nodes.holdings":
+            return DatabaseWork { [self] in
+                let rows = tables.leases.enumerated().map { slot, row -> [PostgresValue] in
+                    [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null]
+                }
+                return (Self.rows([.int32, .int64, .uuid], rows), [])
+            }
+        case "nodes.version":
+            return DatabaseWork { [self] in
+                (Self.rows([.int64], [[.uint64(tables.leases.reduce(0) { $0 + $1.epoch })]]), [])
+            }
+        case "slots.owned":
+            guard case .uuid(let owner) = values[0] else { preconditionFailure(name) }
+            return DatabaseWork { [self] in
+                let owned = tables.leases.indices.filter { tables.leases[$0].owner == owner }
+                return (
+                    Self.rows(
+                        [.int32, .int64], owned.map { [.int32(Int32($0)), .uint64(tables.leases[$0].epoch)] }), []
+                )
+            }
+        case "claim.self":
+            guard case .uuid(let node) = values[0] else { preconditionFailure(name) }
+            return DatabaseWork(locks: [RowLock(key: .node(node), mode: .share)]) { [self] in
+                (Self.rows([.int32], tables.isAlive(node) ? [[.int32(1)]] : []), [])
+            }
+        case "claim.lock":
+            guard case .int32Array(let slots) = values[0] else { preconditionFailure(name) }
+            return DatabaseWork(locks: slots.sorted().map { RowLock(key: .slot($0), mode: ownerLock) }) { [self] in
+                let rows = slots.sorted().map { slot -> [PostgresValue] in
+                    let row = tables.leases[Int(slot)]
+                    return [.int32(slot), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null]
+                }
+                return (Self.rows([.int32, .int64, .uuid], rows), [])
+            }
+        case "claim.owners":
+            guard case .uuidArray(let owners) = values[0] else { preconditionFailure(name) }
+            return DatabaseWork { [self] in
+                (Self.rows([.uuid], owners.filter { tables.isAlive($0) }.map { [.uuid($0)] }), [])
+            }
+        case "claim.take": return claim(values)
+        case "claim.tails":
+            guard case .int32Array(let slots) = values[0] else { preconditionFailure(name) }
+            return DatabaseWork { [self] in
+                (Self.rows([.int32, .int64], slots.map { [.int32($0), .uint64(tables.tail($0))] }), [])
+            }
+        case "claim.log": return DatabaseWork { (PostgresResult(tag: "INSERT 0 1"), []) }
+        case "nodes.cede": return cede(values)
+        default: return nil
+        }
+    }
+
+    /// Of whatever epoch a slot had, the next one.
+    private func nextEpoch(_ slot: Int32) -> UInt64 {
+        max(tables.leases[Int(slot)].epoch + 1, UInt64(now.milliseconds / 1000))
+    }
+
+    private func change(_ slots: [Int32], to owner: UInt128) -> (epochs: [UInt64], write: TableWrite) {
+        let epochs = slots.map { nextEpoch($0) }
+        return (
+            epochs,
+            { [weak self] tables in
+                for (slot, epoch) in zip(slots, epochs) {
+                    let before = tables.leases[Int(slot)]
+                    let after = LeaseRow(epoch: epoch, owner: owner)
+                    tables.leases[Int(slot)] = after
+                    self?.watcher?.ownerChanged(slot, from: before, to: after, tables)
+                }
+            }
+        )
+    }
+
+    private func claim(_ values: [PostgresValue]) -> DatabaseWork {
+        guard case .int32Array(let slots) = values[0], case .uuid(let owner) = values[1] else {
+            preconditionFailure("claim.take")
+        }
+        // The rows are locked already, by the statement before.
+        return DatabaseWork { [self] in
+            let (epochs, write) = change(slots, to: owner)
+            return (Self.rows([.int32, .int64], zip(slots, epochs).map { [.int32($0), .uint64($1)] }), [write])
+        }
+    }
+
+    private func cede(_ values: [PostgresValue]) -> DatabaseWork {
+        guard case .int32Array(let slots) = values[0], case .uint64Array(let epochs) = values[1],
+            case .uuid(let owner) = values[2], case .uuid(let target) = values[3]
+        else { preconditionFailure("nodes.cede") }
+        func held() -> [Int32] { zip(slots, epochs).filter { tables.isHeld($0, $1, by: owner) }.map(\.0) }
+        let wanted = held()
+        var locks = [RowLock(key: .node(target), mode: .share)]
+        locks += wanted.sorted().map { RowLock(key: .slot($0), mode: ownerLock) }
+        return DatabaseWork(locks: locks) { [self] in
+            let moved = tables.isAlive(target) ? held().filter { wanted.contains($0) } : []
+            guard !moved.isEmpty else { return (Self.rows([.int32], []), []) }
+            onCession?(target, moved)
+            return (Self.rows([.int32], moved.map { [.int32($0)] }), [change(moved, to: target).write])
+        }
+    }
+}
