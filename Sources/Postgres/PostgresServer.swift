@@ -29,9 +29,9 @@ public protocol PostgresBackend: AnyObject, Sendable {
 extension PostgresConnection {
     /// Opens a session at a server inside the process.
     func open(_ server: any PostgresServer, deadline: MonotonicTime) async throws(PostgresError) {
-        let outcome: Result<any PostgresBackend, PostgresError> = await withCheckedContinuation { continuation in
+        let outcome: Result<any PostgresBackend, PostgresError> = unsafe await withUnsafeContinuation { continuation in
             let patience = loop.monotonic.nanoseconds(until: deadline)
-            let attempt = Attempt(continuation)
+            let attempt = unsafe Attempt(continuation)
             let timer = LoopTimer(on: loop) {
                 attempt.end(.failure(PostgresError(.notSent, .deadline, "the server did not answer in time")))
             }
@@ -70,21 +70,21 @@ extension PostgresConnection {
     /// An attempt that ends once.
     ///
     /// `@unchecked Sendable`: touched in turns of one loop alone.
-    private final class Attempt: @unchecked Sendable {
-        private var continuation: CheckedContinuation<Result<any PostgresBackend, PostgresError>, Never>?
+    @safe private final class Attempt: @unchecked Sendable {
+        private var continuation: UnsafeContinuation<Result<any PostgresBackend, PostgresError>, Never>?
 
-        init(_ continuation: CheckedContinuation<Result<any PostgresBackend, PostgresError>, Never>) {
-            self.continuation = continuation
+        init(_ continuation: UnsafeContinuation<Result<any PostgresBackend, PostgresError>, Never>) {
+            unsafe self.continuation = continuation
         }
 
         func end(_ outcome: Result<any PostgresBackend, PostgresError>) {
-            guard let continuation else {
+            guard let continuation = unsafe continuation else {
                 // Too late: nobody waits any more.
                 if case .success(let backend) = outcome { backend.close() }
                 return
             }
-            self.continuation = nil
-            continuation.resume(returning: outcome)
+            unsafe self.continuation = nil
+            unsafe continuation.resume(returning: outcome)
         }
     }
 

@@ -36,8 +36,12 @@ final class Probes: @unchecked Sendable {
     private func ask(_ campaign: CampaignID, _ node: SimulatedNode) {
         let what = "\(campaign) on \(node.name)"
         guard missing.contains(what) else { return }
+        guard node.isServing else {
+            // It went down as well: nobody asks there.
+            missing.remove(what)
+            return concludeIfDone()
+        }
         scenario.world.after(Span.milliseconds(250)) { [self] in ask(campaign, node) }
-        guard node.isServing else { return }
         HTTPCall("GET", "/v1/campaigns/\(campaign)", at: node.http, from: scenario.clients) { [self] answer in
             guard answer.status == 200 else { return }
             missing.remove(what)

@@ -12,16 +12,9 @@ extension Database {
     func slotWork(_ name: String, _ values: [PostgresValue]) -> DatabaseWork? {
         switch name {
         case "nodes.holdings":
-            return DatabaseWork { [self] in
-                let rows = tables.leases.enumerated().map { slot, row -> [PostgresValue] in
-                    [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null]
-                }
-                return (Self.rows([.int32, .int64, .uuid], rows), [])
-            }
+            return DatabaseWork { [self] in (holdings(), []) }
         case "nodes.version":
-            return DatabaseWork { [self] in
-                (Self.rows([.int64], [[.uint64(tables.leases.reduce(0) { $0 + $1.epoch })]]), [])
-            }
+            return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.epochSum)]]), []) }
         case "slots.owned":
             guard case .uuid(let owner) = values[0] else { preconditionFailure(name) }
             return DatabaseWork { [self] in
@@ -62,6 +55,17 @@ extension Database {
         }
     }
 
+    /// Made once for each change of hands: every node asks for it.
+    private func holdings() -> PostgresResult {
+        if let known = knownHoldings, known.epochSum == tables.epochSum { return known.result }
+        let rows = tables.leases.enumerated().map { slot, row -> [PostgresValue] in
+            [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null]
+        }
+        let result = Self.rows([.int32, .int64, .uuid], rows)
+        knownHoldings = (tables.epochSum, result)
+        return result
+    }
+
     /// Of whatever epoch a slot had, the next one.
     private func nextEpoch(_ slot: Int32) -> UInt64 {
         max(tables.leases[Int(slot)].epoch + 1, UInt64(now.milliseconds / 1000))
@@ -74,6 +78,7 @@ extension Database {
             { [weak self] tables in
                 for (slot, epoch) in zip(slots, epochs) {
                     let before = tables.leases[Int(slot)]
+                    tables.epochSum += epoch - before.epoch
                     let after = LeaseRow(epoch: epoch, owner: owner)
                     tables.leases[Int(slot)] = after
                     self?.watcher?.ownerChanged(slot, from: before, to: after, tables)

@@ -35,6 +35,8 @@ final class Database: @unchecked Sendable {
     weak var watcher: (any DatabaseWatcher)?
     /// Told of slots that are given to a node.
     var onCession: ((_ target: UInt128, _ slots: [Int32]) -> Void)?
+    /// The newest answer about all slots.
+    var knownHoldings: (epochSum: UInt64, result: PostgresResult)?
     private var sessions: [ServerSession] = []
     private var lastTransaction: UInt64 = 0
     private var isAway = false

@@ -51,6 +51,8 @@ struct Tables {
     /// In the order of their starts.
     var nodes: [NodeRow] = []
     var leases: [LeaseRow] = Array(repeating: LeaseRow(), count: Slot.count)
+    /// Of all epochs, which only grow.
+    var epochSum: UInt64 = 0
     var placementVersion: UInt64 = 0
     var journal: [[UInt64: JournalRow]] = Array(repeating: [:], count: Slot.count)
     /// By campaign, then lsn.

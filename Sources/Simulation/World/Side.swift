@@ -34,7 +34,9 @@ final class Side: StreamDriver, @unchecked Sendable {
     private var other: Side?
     private var stream: TCPStream?
     /// Takes what arrives, on a side without a stream.
-    var onParcel: ((Parcel) -> Void)?
+    var onParcel: ((Parcel) -> Void)? {
+        didSet { pumpLater() }
+    }
     private var isReading = false
     private(set) var isClosed = false
     private var isFinished = false
@@ -96,6 +98,12 @@ final class Side: StreamDriver, @unchecked Sendable {
     func receive(_ parcel: Parcel) {
         guard host.isAlive, !isClosed, !isBroken else { return }
         waiting.append(parcel)
+        pumpLater()
+    }
+
+    /// Before somebody is here it is not known in whose turn.
+    private func pumpLater() {
+        guard !waiting.isEmpty, onParcel != nil || stream != nil && isReading else { return }
         network.world.after(0, host: host, on: loop) { [self] in pump() }
     }
 
@@ -126,8 +134,7 @@ final class Side: StreamDriver, @unchecked Sendable {
 
     func setReading(_ isReading: Bool) {
         self.isReading = isReading
-        guard isReading, !waiting.isEmpty else { return }
-        network.world.after(0, host: host, on: loop) { [self] in pump() }
+        pumpLater()
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) {
