@@ -70,6 +70,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case event = 0x32
     /// The slot has gone elsewhere: a `MovedNotice`. The last event frame of the slot on this link.
     case moved = 0x33
+    /// How many clients of the dialer's node follow a campaign that it has subscribed to; not answered.
+    case presence = 0x34
 
     // 0x40–0x4F are kept for the hand-off of slots.
 

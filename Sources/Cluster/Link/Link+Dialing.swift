@@ -70,7 +70,7 @@ extension Link {
         await withCheckedContinuation { continuation in
             whileConnected = continuation
             stream.handler = self
-            pipe = LinkPipe(stream)
+            pipe = LinkPipe(stream, shared.counters)
             let configuration = shared.configuration
             var handshake = LinkHandshake(
                 .dialer, as: configuration.identity, versions: configuration.versions, key: configuration.key,

@@ -151,8 +151,9 @@ public actor Link: TCPStreamHandler, LinkMember {
         return accept(body) { machine in machine.submit(header, body: body, token: token, now: now) }
     }
 
-    /// Ends a subscription; as `request`, but no answer follows.
-    public func unsubscribe(_ header: FrameHeader, body: [UInt8]) -> LinkRefusal? {
+    /// Ends a subscription, or tells of its clients: as `request`, but of kind `unsubscribe` or `presence`, and no
+    /// answer follows.
+    public func tell(_ header: FrameHeader, body: [UInt8]) -> LinkRefusal? {
         guard case .open = phase else { return .notOpen }
         return accept(body) { machine in machine.submit(header, body: body) }
     }
@@ -233,7 +234,8 @@ public actor Link: TCPStreamHandler, LinkMember {
             noteTable(header)
             machine.ponged(header.request, now: shared.now)
         case .goodbye: machine.saidGoodbye()
-        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .request, .subscribe, .unsubscribe:
+        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .request, .subscribe, .unsubscribe,
+            .presence:
             return end(.unexpectedKind(header.kind))
         }
         if machine.isDone { end(.goodbye) }

@@ -25,6 +25,9 @@ public protocol LinkService: AnyObject, Sendable {
     /// An `unsubscribe`.
     func unsubscribed(
         _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>)
+    /// A `presence`.
+    func present(
+        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>)
     /// A dialer has a newer placement table than this node.
     func hostSawTable(_ host: LinkHost, _ peer: LinkPeer, _ version: UInt64)
     /// The link is gone, its subscriptions with it; its requests need no answer any more.
@@ -90,7 +93,8 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
             .listener, as: configuration.identity, versions: configuration.versions, key: configuration.key,
             random: configuration.random, now: shared.now)
         let link = HostedLink(
-            id: HostedLinkID(index: index, generation: generations[index]), pipe: LinkPipe(stream), handshake)
+            id: HostedLinkID(index: index, generation: generations[index]),
+            pipe: LinkPipe(stream, shared.counters), handshake)
         links[index] = link
         handshakes += 1
         stream.token = index
@@ -220,6 +224,8 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
             noteTable(peer, header)
             if header.kind == .unsubscribe {
                 service.unsubscribed(self, link.id, peer, header, body)
+            } else if header.kind == .presence {
+                service.present(self, link.id, peer, header, body)
             } else {
                 service.serve(self, LinkTicket(link: link.id, request: header.request), peer, header, body)
             }

@@ -54,6 +54,9 @@ public actor LinkLoop {
     /// The executor is the loop.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
+    /// What went through the links of this loop.
+    public nonisolated let counters = LinkCounters()
+
     nonisolated let configuration: LinkConfiguration
     nonisolated let resolver: AddressResolver
 

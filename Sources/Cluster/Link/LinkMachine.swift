@@ -146,9 +146,10 @@ public struct LinkMachine: Sendable {
         return send(header, body)
     }
 
-    /// Takes a frame without an answer: the end of a subscription.
+    /// Takes a frame without an answer: the end of a subscription, or its clients.
     public mutating func submit(_ header: FrameHeader, body: [UInt8]) -> Submission {
-        precondition(header.kind == .unsubscribe, "\(header.kind) is not for this")
+        precondition(
+            header.kind == .unsubscribe || header.kind == .presence, "\(header.kind) is not for this")
         guard fits(header, body) else { return .refused(.overloaded) }
         var header = header
         header.hops = 1

@@ -20,11 +20,15 @@ final class LinkPipe {
     private var outbox: [UInt8] = []
     private(set) var isClosed = false
     private(set) var traffic = LinkTraffic()
+    private let counters: LinkCounters
 
     /// A buffer that a large turn left behind is let go above this.
     private static let keptBytesLimit = 256 * 1024
 
-    init(_ stream: TCPStream) { self.stream = stream }
+    init(_ stream: TCPStream, _ counters: LinkCounters) {
+        self.stream = stream
+        self.counters = counters
+    }
 
     /// Bytes that wait here.
     var waitingBytes: Int { outbox.count }
@@ -41,8 +45,11 @@ final class LinkPipe {
         while !isClosed, let found = try decoder.next(chunk, &offset) {
             traffic.framesReceived += 1
             switch found.body {
-            case .chunk(let range): take(found.header, chunk.extracting(range))
+            case .chunk(let range):
+                noteReceived(found.header, range.count)
+                take(found.header, chunk.extracting(range))
             case .assembled(let range):
+                noteReceived(found.header, range.count)
                 // A reference of its own: `take` may send or close, and the decoder goes on with the next frame.
                 let assembled = decoder.assembled
                 take(found.header, assembled.span.extracting(range))
@@ -50,10 +57,16 @@ final class LinkPipe {
         }
     }
 
+    private func noteReceived(_ header: FrameHeader, _ bodyBytes: Int) {
+        counters.noteReceived(header.kind, ClusterFrame.byteCount(header, bodyBytes: bodyBytes))
+    }
+
     func append(_ header: FrameHeader, _ body: Span<UInt8>) {
         guard !isClosed else { return }
+        let before = outbox.count
         ClusterFrame.append(header, body: body, to: &outbox)
         traffic.framesSent += 1
+        counters.noteSent(header.kind, outbox.count - before)
     }
 
     /// Writes what was gathered, where the socket takes anything. What it takes only a part of is kept by the stream.

@@ -63,7 +63,7 @@ public struct ServingMachine: Sendable {
         lastHeard = now
         switch header.kind {
         case .ping: return .pong
-        case .unsubscribe: return .deliver
+        case .unsubscribe, .presence: return .deliver
         case .request, .subscribe:
             guard !isLeaving else { return .answer(PeerError(.unavailable)) }
             guard (1...ClusterFrame.hopsLimit).contains(header.hops) else { return .answer(PeerError(.hopsExceeded)) }

@@ -14,6 +14,7 @@ struct ClusterRuntime: Sendable {
     let linkLoops: [LinkLoop]
     let hosts: [LinkHost]
     let remoteEdges: [RemoteEdge]
+    private let tellers: [PresenceTeller]
     let membership: Membership
     let board: PlacementBoard
 
@@ -24,7 +25,7 @@ struct ClusterRuntime: Sendable {
         inboxes: [Inbox<EdgeMessage>], directory: ClusterDirectory, peers: PeerLanes, transport: any Transport,
         parts: (
             journal: PostgresJournal, edges: [Inbox<EdgeMessage>], shards: [Shard], shardInboxes: [Inbox<ShardMessage>],
-            surroundings: NodeSurroundings, log: Log
+            subscribers: SubscriberBoard, surroundings: NodeSurroundings, log: Log
         )
     ) {
         self.configuration = configuration
@@ -50,8 +51,11 @@ struct ClusterRuntime: Sendable {
         let remoteEdges = loops.indices.map {
             RemoteEdge(
                 index: UInt16(loops.count + $0), loop: loops[$0], inbox: inboxes[$0], router: router,
-                transport: transport, clock: clock, hints: OwnerHints(directory: directory, peers: peers),
-                onNewerTable: onNewerTable, onCall: onCall)
+                transport: transport, subscribers: parts.subscribers, clock: clock,
+                hints: OwnerHints(directory: directory, peers: peers), onNewerTable: onNewerTable, onCall: onCall)
+        }
+        tellers = loops.indices.map {
+            PresenceTeller($0, loop: loops[$0], board: parts.subscribers, peers: peers)
         }
         self.linkLoops = linkLoops
         self.remoteEdges = remoteEdges
@@ -73,6 +77,7 @@ struct ClusterRuntime: Sendable {
             await linkLoops[index].start()
             await remoteEdges[index].start(hosts[index])
             await hosts[index].start()
+            await tellers[index].start()
         }
     }
 
@@ -87,6 +92,7 @@ struct ClusterRuntime: Sendable {
 
     /// Ends everything, after the edges of this node have ended.
     func stop() async {
+        for teller in tellers { await teller.stop() }
         await membership.stop()
         for host in hosts { await host.stop() }
         for edge in remoteEdges { await edge.stop() }

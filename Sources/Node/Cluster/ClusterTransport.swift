@@ -42,6 +42,9 @@ final class PeerLanes: Sendable {
     func place(of incarnation: UInt128) -> Int? {
         peers.withLock { $0.firstIndex { $0?.hint.incarnation == incarnation } }
     }
+
+    /// Every peer, as one loop reaches it.
+    func owners(onLoop loop: Int) -> [RemoteOwner] { peers.withLock { $0.compactMap { $0?.owners[loop] } } }
 }
 
 struct ClusterTransport: Transport {

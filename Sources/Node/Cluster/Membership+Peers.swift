@@ -35,14 +35,14 @@ extension Membership {
         var links: [Link] = []
         for (index, shared) in parts.linkLoops.enumerated() {
             let owner = RemoteOwner(
-                loop: shared.loop, edge: parts.edges[index], clock: parts.clock,
+                index, loop: shared.loop, edges: parts.edges, clock: parts.clock,
                 hints: OwnerHints(directory: parts.directory, peers: parts.peers),
                 onNewerTable: { [sightings = parts.sightings] in sightings.post($0) })
             let link = Link(to: host, port: port, expecting: node.name, shared: shared, handler: owner)
-            await owner.use(link)
             owners.append(owner)
             links.append(link)
         }
+        for (owner, link) in zip(owners, links) { await owner.use(link, among: owners) }
         guard let place = parts.peers.add(owners, OwnerHint(name: node.name, incarnation: node.incarnation)) else {
             parts.log.error("cluster.too_many_peers", [("peer", .string(node.name))])
             return
@@ -55,5 +55,6 @@ extension Membership {
     func remove(_ peer: Peer) async {
         for link in peer.links { await link.close() }
         parts.peers.remove(peer.place)
+        for owner in peer.owners { await owner.leave() }
     }
 }

@@ -17,6 +17,7 @@ actor RemoteEdge: LinkService {
 
     private let router: Router
     private let transport: any Transport
+    private let subscribers: SubscriberBoard
     private let clock: any Clock
     private let onNewerTable: @Sendable (UInt64) -> Void
     private let hints: OwnerHints
@@ -39,11 +40,14 @@ actor RemoteEdge: LinkService {
         let slot: Slot?
         var answers: [RoadAnswer?]
         var missing: Int
+        /// Who asks, where it asks to follow.
+        var incarnation: UInt128 = 0
     }
 
     init(
         index: UInt16, loop: EventLoop, inbox: Inbox<EdgeMessage>, router: Router, transport: any Transport,
-        clock: any Clock, hints: OwnerHints, onNewerTable: @escaping @Sendable (UInt64) -> Void,
+        subscribers: SubscriberBoard, clock: any Clock, hints: OwnerHints,
+        onNewerTable: @escaping @Sendable (UInt64) -> Void,
         onCall: @escaping @Sendable (RoadCodec.Form, PeerCall) -> Void
     ) {
         self.onNewerTable = onNewerTable
@@ -54,6 +58,7 @@ actor RemoteEdge: LinkService {
         self.inbox = inbox
         self.router = router
         self.transport = transport
+        self.subscribers = subscribers
         self.clock = clock
         outboxes = Array(repeating: [], count: router.loopCount)
     }
@@ -114,64 +119,69 @@ actor RemoteEdge: LinkService {
     nonisolated func serve(
         _ host: LinkHost, _ ticket: LinkTicket, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
     ) {
-        // Copied, since the frame's bytes cannot enter the actor; commands are copied out of them anyway.
-        let bytes = Array(copying: body)
-        let caller = peer.identity.incarnation
-        assumeIsolated { $0.serve(ticket, caller, header, bytes) }
-    }
-
-    private func serve(_ ticket: LinkTicket, _ caller: UInt128, _ header: FrameHeader, _ body: [UInt8]) {
+        // Read here, where the frame lies: its bytes cannot enter the actor.
         do throws(BinaryError) {
             if header.kind == .subscribe {
-                let wish = try RoadCodec.subscription(body.span)
-                try subscribe(ticket, wish)
-            } else {
-                try request(ticket, caller, body)
+                let wish = try RoadCodec.subscription(body)
+                return assumeIsolated { $0.subscribe(ticket, wish, peer.identity.incarnation) }
+            }
+            let now = clock.now()
+            var cursor = BinaryCursor()
+            let form = try RoadCodec.form(&cursor, body)
+            switch form {
+            case .offer, .handOver:
+                let bytes = Array(copying: body)
+                assumeIsolated { $0.call(form, bytes, peer.identity.incarnation, ticket) }
+            case .commands:
+                let (campaign, received) = try RoadCodec.commands(&cursor, body, at: now)
+                try cursor.finish(body)
+                assumeIsolated { $0.request(ticket, campaign, received) }
+            case .creation:
+                let creation = try RoadCodec.creation(&cursor, body, at: now, ticket: .ofEdge(index))
+                try cursor.finish(body)
+                assumeIsolated { $0.request(ticket, creation) }
             }
         } catch {
-            refuse(ticket, header.slot, .malformed)
+            assumeIsolated { $0.refuse(ticket, header.slot, .malformed) }
         }
     }
 
-    private func request(_ ticket: LinkTicket, _ caller: UInt128, _ body: [UInt8]) throws(BinaryError) {
-        let bytes = body.span
-        let now = clock.now()
-        var cursor = BinaryCursor()
-        let form = try RoadCodec.form(&cursor, bytes)
-        switch form {
-        case .offer, .handOver:
-            let origin = open(Request(ticket: ticket, slot: nil, answers: [], missing: 1), 1)
-            onCall(form, PeerCall(caller: caller, body: body, ticket: self.ticket(origin, item: 0), edge: inbox))
-        case .commands:
-            let (campaign, received) = try RoadCodec.commands(&cursor, bytes, at: now)
-            try cursor.finish(bytes)
-            let slot = Slot(of: campaign)
-            guard let lane = lane(to: slot, ticket) else { return }
-            let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: received.count), received.count)
-            let commands = received.enumerated().map { item, command in
+    /// A question beside the road of commands.
+    private func call(_ form: RoadCodec.Form, _ body: [UInt8], _ caller: UInt128, _ ticket: LinkTicket) {
+        let origin = open(Request(ticket: ticket, slot: nil, answers: [], missing: 1), 1)
+        onCall(form, PeerCall(caller: caller, body: body, ticket: self.ticket(origin, item: 0), edge: inbox))
+    }
+
+    private func request(_ ticket: LinkTicket, _ campaign: CampaignID, _ received: [RoadCodec.Received]) {
+        let slot = Slot(of: campaign)
+        guard let lane = lane(to: slot, ticket) else { return }
+        let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: received.count), received.count)
+        var commands: [Command] = []
+        commands.reserveCapacity(received.count)
+        for (item, command) in received.enumerated() {
+            commands.append(
                 Command(
                     campaign: campaign, ticket: self.ticket(origin, item: item), receivedAt: command.receivedAt,
-                    body: command.body)
-            }
-            outboxes[lane].append(.commands(campaign, commands))
-        case .creation:
-            // Read twice, so that its ticket is made only for what can be read.
-            let draft = try RoadCodec.creation(&cursor, bytes, at: now, ticket: .ofEdge(index))
-            try cursor.finish(bytes)
-            guard let lane = lane(to: draft.slot, ticket) else { return }
-            let origin = open(Request(ticket: ticket, slot: draft.slot, answers: [], missing: 1), 1)
-            outboxes[lane].append(
-                .create(
-                    CreationCommand(
-                        slot: draft.slot, principal: draft.principal, draft: draft.draft, mark: draft.mark,
-                        ticket: self.ticket(origin, item: 0), receivedAt: draft.receivedAt)))
+                    body: command.body))
         }
+        outboxes[lane].append(.commands(campaign, commands))
     }
 
-    private func subscribe(_ ticket: LinkTicket, _ wish: SubscriptionRequest) throws(BinaryError) {
+    private func request(_ ticket: LinkTicket, _ draft: CreationCommand) {
+        guard let lane = lane(to: draft.slot, ticket) else { return }
+        let origin = open(Request(ticket: ticket, slot: draft.slot, answers: [], missing: 1), 1)
+        outboxes[lane].append(
+            .create(
+                CreationCommand(
+                    slot: draft.slot, principal: draft.principal, draft: draft.draft, mark: draft.mark,
+                    ticket: self.ticket(origin, item: 0), receivedAt: draft.receivedAt)))
+    }
+
+    private func subscribe(_ ticket: LinkTicket, _ wish: SubscriptionRequest, _ incarnation: UInt128) {
         let slot = Slot(of: wish.campaign)
         guard let lane = lane(to: slot, ticket) else { return }
-        let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: 1), 1)
+        let origin = open(
+            Request(ticket: ticket, slot: slot, answers: [], missing: 1, incarnation: incarnation), 1)
         let command = Command(
             campaign: wish.campaign, ticket: self.ticket(origin, item: 0), receivedAt: clock.now(),
             body: .subscribe(after: wish.after))
@@ -265,6 +275,7 @@ actor RemoteEdge: LinkService {
         if !(followers[campaign] ?? []).contains(request.ticket.link) {
             followers[campaign, default: []].append(request.ticket.link)
         }
+        subscribers.follows(campaign, follower(request.ticket.link), of: request.incarnation)
         reply(request, body)
     }
 
@@ -301,10 +312,8 @@ actor RemoteEdge: LinkService {
 
     private func publish(_ event: SharedEvent) {
         guard let links = followers[event.campaign], !links.isEmpty, let host else { return }
-        var body: [UInt8] = []
-        RoadCodec.append(event.event, to: &body)
         let header = FrameHeader(.event, slot: Slot(of: event.campaign), epoch: event.position.epoch)
-        let encoded = body
+        let encoded = event.encoded
         var isAnyGone = false
         for link in links {
             let isSent = host.assumeIsolated { $0.publish(on: link, header, body: encoded) }
@@ -318,7 +327,10 @@ actor RemoteEdge: LinkService {
         guard let host else { return }
         let gone = followers.filter { Slot(of: $0.key) == slot }
         let links = Set(gone.values.flatMap { $0 })
-        for campaign in gone.keys { followers[campaign] = nil }
+        for (campaign, links) in gone {
+            followers[campaign] = nil
+            for link in links { subscribers.leaves(campaign, follower(link)) }
+        }
         let hint = hints.hint(of: slot)
         var body: [UInt8] = []
         if let hint { MovedNotice(target: hint.owner).append(to: &body) }
@@ -335,7 +347,19 @@ actor RemoteEdge: LinkService {
 
     private func unsubscribed(_ link: HostedLinkID, _ campaign: CampaignID) {
         followers[campaign]?.removeAll { $0 == link }
+        subscribers.leaves(campaign, follower(link))
         leaveIfUnused(campaign)
+    }
+
+    private nonisolated func follower(_ link: HostedLinkID) -> SubscriberBoard.Follower {
+        SubscriberBoard.Follower(edge: index, link: link)
+    }
+
+    nonisolated func present(
+        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
+    ) {
+        guard let (campaign, clients) = try? RoadCodec.presence(body) else { return }
+        subscribers.tells(campaign, follower(link), clients: clients)
     }
 
     nonisolated func linkGone(_ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer) {

@@ -1,11 +1,12 @@
-// A peer as the edge of one loop reaches it: commands leave as requests on the link of this loop, answers and events
-// come back to the edge as if the owner lived here.
+// A peer as the edge of one loop reaches it: commands leave as requests on the link of this loop, answers come back to
+// the edge as if the owner lived here. Subscriptions go by one loop for all: see `RemoteOwner+Following.swift`.
 //
 //   edge ─► send ─► request frames ─► [link] ─► owner
-//   edge ◄─ inbox ◄─ answers, events ◄─ [link] ◄─┘
+//   edge ◄─ inbox ◄─ answers ◄─────── [link] ◄─┘
 //
 // A command that is known not to have been done is handed back to the edge, which looks for its owner anew. One that
-// may have been done is not sent twice: its sender is told that the outcome is unknown.
+// may have been done is handed back where its key makes a second time harmless; of any other its sender is told that
+// the outcome is unknown.
 
 import Cluster
 import Platform
@@ -15,41 +16,68 @@ actor RemoteOwner: LinkHandler {
     /// Milliseconds that a command may take in all.
     static let patienceMilliseconds: Int64 = 5000
 
+    nonisolated let index: Int
     nonisolated let loop: EventLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    private let edge: Inbox<EdgeMessage>
+    /// The edges of this node, by their loops.
+    let edges: [Inbox<EdgeMessage>]
     private let clock: any Clock
     private let onNewerTable: @Sendable (UInt64) -> Void
-    private let hints: OwnerHints
-    private var link: Link?
-    private var requests: [UInt64: Request] = [:]
-    private var lastToken: UInt64 = 0
-    /// Campaigns whose events come by this link.
-    private var followed: Set<CampaignID> = []
+    let hints: OwnerHints
+    private(set) var link: Link?
+    /// The same peer as the other loops reach it, and this one.
+    private(set) var siblings: [RemoteOwner] = []
+    private var requests: [Request?] = []
+    private var freeTokens: [UInt64] = []
+    /// Whose events come by this link.
+    var following = Following()
 
     /// What waits for an answer.
-    private enum Request {
+    enum Request: Sendable {
         case commands(CampaignID, [Command])
         case creation(CreationCommand)
-        case subscription(Command)
+        case subscription(Following.Wish, [Command])
         case call(CheckedContinuation<Result<[UInt8], UnansweredCall>, Never>)
     }
 
-    /// - Parameter onNewerTable: told of versions of the placement table that this node does not know.
+    /// How a request ended.
+    private enum Outcome: Sendable {
+        case answered([RoadAnswer])
+        case joined(Result<Joined, ClientError>)
+        case document(Result<[UInt8], UnansweredCall>)
+        /// Nothing was done: whoever is the owner by now gets it.
+        case notDone
+        case refused(ClientError)
+    }
+
+    /// - Parameters:
+    ///   - index: of the loop.
+    ///   - edges: of this node, by their loops.
+    ///   - onNewerTable: told of versions of the placement table that this node does not know.
     init(
-        loop: EventLoop, edge: Inbox<EdgeMessage>, clock: any Clock, hints: OwnerHints,
+        _ index: Int, loop: EventLoop, edges: [Inbox<EdgeMessage>], clock: any Clock, hints: OwnerHints,
         onNewerTable: @escaping @Sendable (UInt64) -> Void
     ) {
         self.hints = hints
+        self.index = index
         self.loop = loop
         self.onNewerTable = onNewerTable
-        self.edge = edge
+        self.edges = edges
         self.clock = clock
     }
 
-    /// Gets its link; once, before the first `send`.
-    func use(_ link: Link) { self.link = link }
+    /// Gets its link, and the peer's owners on all loops; once, before the first `send`.
+    func use(_ link: Link, among siblings: [RemoteOwner]) {
+        self.link = link
+        self.siblings = siblings
+    }
+
+    /// The peer is gone for good, its links are closed: whatever still comes is handed back.
+    func leave() {
+        link = nil
+        siblings = []
+    }
 
     // MARK: - Commands
 
@@ -64,31 +92,29 @@ actor RemoteOwner: LinkHandler {
     }
 
     private func send(_ commands: [Command], _ campaign: CampaignID) {
+        guard commands.contains(where: \.body.isOfSubscriptions) else { return sendPlain(commands, campaign) }
         var plain: [Command] = []
         for command in commands {
-            switch command.body {
-            case .vote, .manage, .verify: plain.append(command)
-            case .subscribe(let after):
-                sendPlain(&plain, campaign)
-                subscribe(command, after)
-            case .leave:
-                sendPlain(&plain, campaign)
-                leave(campaign)
+            guard command.body.isOfSubscriptions else {
+                plain.append(command)
+                continue
             }
+            sendPlain(plain, campaign)
+            plain = []
+            sendToHolder(command)
         }
-        sendPlain(&plain, campaign)
+        sendPlain(plain, campaign)
     }
 
-    private func sendPlain(_ commands: inout [Command], _ campaign: CampaignID) {
+    private func sendPlain(_ commands: [Command], _ campaign: CampaignID) {
         var start = 0
         while start < commands.count {
             var body: [UInt8] = []
             let end = RoadCodec.append(commands, from: start, at: clock.now(), to: &body)
-            let part = Array(commands[start..<end])
+            let part = start == 0 && end == commands.count ? commands : Array(commands[start..<end])
             submit(.request, Slot(of: campaign), body, .commands(campaign, part), since: part[0].receivedAt)
             start = end
         }
-        commands.removeAll()
     }
 
     private func send(_ creation: CreationCommand) {
@@ -106,40 +132,36 @@ actor RemoteOwner: LinkHandler {
         }
     }
 
-    private func subscribe(_ command: Command, _ after: Position?) {
+    /// Asks the owner to follow, for everybody who has this wish now.
+    func ask(_ wish: Following.Wish, for commands: [Command]) {
         var body: [UInt8] = []
-        RoadCodec.append(subscriptionTo: command.campaign, after: after, to: &body)
-        submit(
-            .subscribe, Slot(of: command.campaign), body, .subscription(command), since: clock.now())
-    }
-
-    private func leave(_ campaign: CampaignID) {
-        guard followed.remove(campaign) != nil, let link else { return }
-        var body: [UInt8] = []
-        RoadCodec.append(subscriptionTo: campaign, after: nil, to: &body)
-        // Where it cannot be said the link is about to go, and every subscription with it.
-        _ = link.assumeIsolated { $0.unsubscribe(FrameHeader(.unsubscribe, slot: Slot(of: campaign)), body: body) }
+        RoadCodec.append(subscriptionTo: wish.campaign, after: wish.after, to: &body)
+        submit(.subscribe, Slot(of: wish.campaign), body, .subscription(wish, commands), since: clock.now())
     }
 
     private func submit(_ kind: FrameKind, _ slot: Slot, _ body: [UInt8], _ request: Request, since: Timestamp) {
         let left = Self.patienceMilliseconds - max(0, clock.now().milliseconds(since: since))
         guard left > 0 else { return refuse(request, Self.tooLate) }
-        submit(FrameHeader(kind, slot: slot, remainingMilliseconds: UInt32(left), hops: 1), body, request)
+        let header = FrameHeader(
+            kind, flags: request.isRepeated ? .again : [], slot: slot, remainingMilliseconds: UInt32(left), hops: 1)
+        submit(header, body, request)
     }
 
     private func submit(_ header: FrameHeader, _ body: [UInt8], _ request: Request) {
         guard let link else { return handBack(request) }
-        lastToken += 1
-        let token = lastToken
-        let refusal = link.assumeIsolated { $0.request(header, body: body, token: token) }
-        switch refusal {
-        case nil: requests[token] = request
+        let token = freeTokens.popLast() ?? UInt64(requests.count)
+        if token == requests.count { requests.append(nil) }
+        switch link.assumeIsolated({ $0.request(header, body: body, token: token) }) {
+        case nil:
+            requests[Int(token)] = request
+            return
         case .notOpen, .leaving, .hopsExceeded: handBack(request)
         case .overloaded:
             refuse(
                 request, ClientError(.overloaded, "too much is on its way to the owner", retryAfterMilliseconds: 1000))
         case .expired: refuse(request, Self.tooLate)
         }
+        freeTokens.append(token)
     }
 
     private static let tooLate = ClientError(
@@ -148,35 +170,42 @@ actor RemoteOwner: LinkHandler {
     // MARK: - Outcomes
 
     nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
-        let bytes = Array(copying: body)
-        assumeIsolated { $0.answered(token, header, bytes) }
+        guard let request = assumeIsolated({ $0.take(token) }) else { return }
+        // Read here, where the frame lies.
+        let outcome = outcome(of: request, header, body)
+        assumeIsolated { $0.settle(request, outcome) }
     }
 
-    private func answered(_ token: UInt64, _ header: FrameHeader, _ body: [UInt8]) {
-        guard let request = requests.removeValue(forKey: token) else { return }
+    /// The request under a token, which is free again: a link has one outcome for each.
+    private func take(_ token: UInt64) -> Request? {
+        guard token < requests.count, let request = requests[Int(token)] else { return nil }
+        requests[Int(token)] = nil
+        freeTokens.append(token)
+        return request
+    }
+
+    private nonisolated func outcome(of request: Request, _ header: FrameHeader, _ body: Span<UInt8>) -> Outcome {
         if header.kind == .error {
-            guard let error = PeerError(body.span) else { return refuse(request, Self.unreadable) }
+            guard let error = PeerError(body) else { return .refused(Self.unreadable) }
             if let slot = header.slot, let owner = error.owner { hints.take(slot, owner, epoch: header.epoch) }
             switch error.code {
-            // Nothing was done: whoever is the owner by now gets it.
-            case .notOwner, .unavailable, .expired, .hopsExceeded: return handBack(request)
+            case .notOwner, .unavailable, .expired, .hopsExceeded: return .notDone
             case .overloaded:
                 let pause = Int(max(error.retryAfterMilliseconds, 100))
-                return refuse(
-                    request, ClientError(.overloaded, "the owner has too much to do", retryAfterMilliseconds: pause))
-            case .malformed: return refuse(request, Self.unreadable)
+                return .refused(
+                    ClientError(.overloaded, "the owner has too much to do", retryAfterMilliseconds: pause))
+            case .malformed: return .refused(Self.unreadable)
             }
         }
         do throws(BinaryError) {
             switch request {
-            case .commands(_, let commands):
-                deliver(try RoadCodec.answers(commands.count, body.span), commands.map(\.ticket))
-            case .creation(let creation): deliver(try RoadCodec.answers(1, body.span), [creation.ticket])
-            case .subscription(let command): deliver(try RoadCodec.joined(body.span), command)
-            case .call(let caller): caller.resume(returning: Self.document(try RoadCodec.answers(1, body.span)))
+            case .commands(_, let commands): return .answered(try RoadCodec.answers(commands.count, body))
+            case .creation: return .answered(try RoadCodec.answers(1, body))
+            case .subscription: return .joined(try RoadCodec.joined(body))
+            case .call: return .document(Self.document(try RoadCodec.answers(1, body)))
             }
         } catch {
-            refuse(request, Self.unreadable)
+            return .refused(Self.unreadable)
         }
     }
 
@@ -190,12 +219,24 @@ actor RemoteOwner: LinkHandler {
 
     private static let unreadable = ClientError(.internalError, "the owner's answer could not be read")
 
-    private func deliver(_ answers: [RoadAnswer], _ tickets: [ReplyTicket]) {
+    private func settle(_ request: Request, _ outcome: Outcome) {
+        switch (outcome, request) {
+        case (.answered(let answers), .commands(_, let commands)): deliver(answers) { commands[$0].ticket }
+        case (.answered(let answers), .creation(let creation)): deliver(answers) { _ in creation.ticket }
+        case (.joined(let result), .subscription(let wish, let commands)): joined(wish, commands, result)
+        case (.document(let result), .call(let caller)): caller.resume(returning: result)
+        case (.refused(let error), _): refuse(request, error)
+        case (.notDone, _), (.answered, _), (.joined, _), (.document, _): handBack(request)
+        }
+    }
+
+    private func deliver(_ answers: [RoadAnswer], _ ticket: (Int) -> ReplyTicket) {
+        let edge = edges[index]
         var settled: [VoteReply] = []
         var position: Position?
-        for (answer, ticket) in zip(answers, tickets) {
+        for (place, answer) in answers.enumerated() {
             guard case .vote(let status, let at) = answer else {
-                if case .reply(let reply) = answer { edge.postUnbounded(.reply(ticket, reply)) }
+                if case .reply(let reply) = answer { edge.postUnbounded(.reply(ticket(place), reply)) }
                 continue
             }
             if let known = position, known != at {
@@ -203,35 +244,34 @@ actor RemoteOwner: LinkHandler {
                 settled = []
             }
             position = at
-            settled.append(VoteReply(ticket: ticket, status: status))
+            settled.append(VoteReply(ticket: ticket(place), status: status))
         }
         if let position { edge.postUnbounded(.votes(settled, position)) }
-    }
-
-    private func deliver(_ result: Result<Joined, ClientError>, _ command: Command) {
-        switch result {
-        case .success(let joined):
-            followed.insert(command.campaign)
-            edge.postUnbounded(.joined(command.ticket, joined))
-        case .failure(let error): edge.postUnbounded(.joinFailed(command.ticket, command.campaign, error))
-        }
     }
 
     nonisolated func linkLost(_ link: Link, _ loss: LinkLoss) { assumeIsolated { $0.lost(loss) } }
 
     private func lost(_ loss: LinkLoss) {
-        guard let request = requests.removeValue(forKey: loss.token) else { return }
+        guard let request = take(loss.token) else { return }
         guard loss.wasSent else { return handBack(request) }
-        if case .subscription = request { return handBack(request) }
-        refuse(request, ClientError(.timeout, "the link to the owner was lost: the outcome is unknown"))
+        let (again, unknown) = request.afterLoss
+        if let again { handBack(again) }
+        if let unknown {
+            refuse(unknown, ClientError(.timeout, "the link to the owner was lost: the outcome is unknown"))
+        }
     }
 
-    /// Nothing was done: the edge finds out who the owner is now.
+    /// The edge finds out who the owner is now.
     private func handBack(_ request: Request) {
         switch request {
-        case .commands(let campaign, let commands): edge.postUnbounded(.again(.commands(campaign, commands)))
-        case .creation(let creation): edge.postUnbounded(.again(.create(creation)))
-        case .subscription(let command): edge.postUnbounded(.again(.commands(command.campaign, [command])))
+        case .commands(let campaign, let commands):
+            edges[index].postUnbounded(.again(.commands(campaign, commands)))
+        case .creation(let creation): edges[index].postUnbounded(.again(.create(creation)))
+        case .subscription(let wish, let commands):
+            for command in commands {
+                edges[Int(command.ticket.edge)].postUnbounded(.again(.commands(wish.campaign, [command])))
+            }
+            ended(wish)
         case .call(let caller): caller.resume(returning: .failure(UnansweredCall(reason: "the node cannot be reached")))
         }
     }
@@ -239,49 +279,15 @@ actor RemoteOwner: LinkHandler {
     private func refuse(_ request: Request, _ error: ClientError) {
         switch request {
         case .commands(_, let commands):
-            for command in commands { edge.postUnbounded(.reply(command.ticket, .failure(error))) }
-        case .creation(let creation): edge.postUnbounded(.reply(creation.ticket, .failure(error)))
-        case .subscription(let command): edge.postUnbounded(.joinFailed(command.ticket, command.campaign, error))
+            for command in commands { edges[index].postUnbounded(.reply(command.ticket, .failure(error))) }
+        case .creation(let creation): edges[index].postUnbounded(.reply(creation.ticket, .failure(error)))
+        case .subscription(let wish, let commands):
+            for command in commands {
+                edges[Int(command.ticket.edge)].postUnbounded(.joinFailed(command.ticket, wish.campaign, error))
+            }
+            ended(wish)
         case .call(let caller): caller.resume(returning: .failure(UnansweredCall(reason: error.message)))
         }
-    }
-
-    // MARK: - Events
-
-    nonisolated func linkReceived(_ link: Link, _ header: FrameHeader, _ body: Span<UInt8>) {
-        switch header.kind {
-        case .event:
-            guard let event = try? RoadCodec.event(body) else { return }
-            assumeIsolated { $0.arrived(event) }
-        case .moved:
-            guard let slot = header.slot else { return }
-            if let notice = MovedNotice(body) { hints.take(slot, notice.target, epoch: header.epoch) }
-            assumeIsolated { $0.moved(slot) }
-        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .pong, .goodbye, .request, .reply, .error,
-            .subscribe, .unsubscribe:
-            break  // the link passes on events alone
-        }
-    }
-
-    private func arrived(_ event: SharedEvent) {
-        // One whose followers have all left may still come.
-        guard followed.contains(event.campaign) else { return }
-        edge.postUnbounded(.event(event))
-    }
-
-    private func moved(_ slot: Slot) {
-        let gone = followed.filter { Slot(of: $0) == slot }
-        guard !gone.isEmpty else { return }
-        followed.subtract(gone)
-        edge.postUnbounded(.resync(slot))
-    }
-
-    nonisolated func linkClosed(_ link: Link, _ reason: LinkCloseReason) { assumeIsolated { $0.closed() } }
-
-    private func closed() {
-        let slots = Set(followed.map { Slot(of: $0) })
-        followed = []
-        for slot in slots.sorted(by: { $0.index < $1.index }) { edge.postUnbounded(.resync(slot)) }
     }
 
     nonisolated func linkOpened(_ link: Link, _ peer: LinkPeer) {}

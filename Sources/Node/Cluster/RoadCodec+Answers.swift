@@ -20,6 +20,8 @@ extension RoadCodec {
 
     /// Bytes of a document: a history of polls is the largest.
     static let documentBytesLimit = 960 * 1024
+    /// Clients that one node can say to have.
+    static let clientsLimit: UInt64 = 1 << 32
 
     // MARK: - Answers to commands
 
@@ -135,6 +137,20 @@ extension RoadCodec {
         return SubscriptionRequest(campaign: campaign, after: after)
     }
 
+    static func append(presence clients: Int, of campaign: CampaignID, to output: inout [UInt8]) {
+        BinaryWriter.uuid(campaign.uuid, to: &output)
+        BinaryWriter.unsigned(UInt64(clients), to: &output)
+    }
+
+    static func presence(_ bytes: Span<UInt8>) throws(BinaryError) -> (campaign: CampaignID, clients: Int) {
+        var cursor = BinaryCursor()
+        let campaign = CampaignID(try cursor.uuid(bytes, "campaign"))
+        let clients = try cursor.unsigned(bytes)
+        guard clients <= clientsLimit else { throw .field("clients", "must be at most \(clientsLimit)") }
+        try cursor.finish(bytes)
+        return (campaign, Int(clients))
+    }
+
     /// Writes what became of a subscription; of the missed events as many as fit, from the oldest on.
     ///
     /// - Returns: `false` where the events do not fit into a frame: the subscriber has to start over.
@@ -143,7 +159,7 @@ extension RoadCodec {
         append(.subscribed(id: nil, joined.subscribed), to: &output)
         BinaryWriter.count(joined.missed.count, to: &output)
         for event in joined.missed {
-            append(.event(event.event), to: &output)
+            BinaryWriter.bytes(event.encoded, to: &output)
             guard output.count <= documentBytesLimit else { return false }
         }
         return true
@@ -169,10 +185,6 @@ extension RoadCodec {
         }
         try cursor.finish(bytes)
         return .success(Joined(subscribed: subscribed, missed: missed))
-    }
-
-    static func append(_ event: ServerEvent, to output: inout [UInt8]) {
-        BinaryClientCodec.encode(.event(event), into: &output)
     }
 
     static func event(_ bytes: Span<UInt8>) throws(BinaryError) -> SharedEvent {

@@ -1,5 +1,5 @@
 // What travels between an edge and the owner of a campaign on another node: the bodies of `request`, `reply`,
-// `subscribe` and `event` frames. Tickets stay at home: answers come back in the order of their commands, and the node
+// `subscribe`, `presence` and `event` frames. Tickets stay at home: answers come back in the order of their commands, and the node
 // that asked knows whose each is.
 //
 //   request    form (1 byte): 1 commands, 2 creation
@@ -7,6 +7,7 @@
 //   creation   slot, age, principal, name, description?, mark?
 //   reply      one answer for each command: kind (1), fields
 //   subscribe  campaign, position?            answered by: 1 subscribed, missed events; or 0 and an error
+//   presence   campaign, clients
 //   event      the event as clients of `tumulte.v1.binary` get it
 //
 // Ages are milliseconds since the edge read the command from its socket: the clocks of two nodes differ.

@@ -24,6 +24,8 @@ extension Edge {
     func replyArrived(_ ticket: ReplyTicket, _ reply: Reply) {
         guard let connection = connection(ticket) else { return }
         connection.outstanding -= 1
+        var reply = reply
+        if ticket.isRepeated, case .failure(let error) = reply { reply = .failure(error.afterRepetition) }
         switch connection.phase {
         case .webSocket: replyToWebSocket(connection, ticket.request, reply)
         case .http: replyToHTTP(connection, Int(ticket.item), reply)

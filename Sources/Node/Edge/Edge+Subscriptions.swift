@@ -63,6 +63,7 @@ extension Edge {
             flush(subscription.topic)
             subscription.topic.remove(subscription.variant, at: subscription.place)
             context.metrics.subscriptions.add(-1)
+            context.subscribers.add(-1, to: subscription.topic.campaign)
         }
     }
 
@@ -92,6 +93,7 @@ extension Edge {
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
         context.metrics.subscriptions.add(1)
+        context.subscribers.add(1, to: campaign)
         if connection.phase == .eventStream {
             beginEventStream(connection, joined)
         } else {

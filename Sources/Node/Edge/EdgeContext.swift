@@ -18,6 +18,7 @@ struct EdgeContext: Sendable {
     let registry: MetricsRegistry
     let health: NodeHealth
     let launchLimiter: LaunchLimiter
+    let subscribers: SubscriberBoard
     /// To whoever answers queries about placement.
     let admin: Inbox<AdminRequest>
     let connectionLimit: Int

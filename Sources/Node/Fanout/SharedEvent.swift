@@ -12,12 +12,15 @@ final class SharedEvent: Sendable {
     /// Estimated bytes that this event holds on to, for the ring's bound.
     let cost: Int
 
-    private let frames: Locked<[SharedBytes?]>
+    private struct Forms {
+        var frames = [SharedBytes?](repeating: nil, count: WireVariant.allCases.count)
+        var encoded: [UInt8]?
+    }
+    private let forms = Locked(Forms())
 
     init(_ event: ServerEvent) {
         self.event = event
         cost = Self.estimatedCost(of: event.body)
-        frames = Locked([SharedBytes?](repeating: nil, count: WireVariant.allCases.count))
     }
 
     var position: Position { event.position }
@@ -33,11 +36,22 @@ final class SharedEvent: Sendable {
 
     /// The whole frame for `variant`, ready for the socket.
     func frame(_ variant: WireVariant) -> SharedBytes {
-        frames.withLock { frames in
-            if let frame = frames[variant.rawValue] { return frame }
+        forms.withLock { forms in
+            if let frame = forms.frames[variant.rawValue] { return frame }
             let frame = SharedBytes(EventFraming.frame(of: event, variant))
-            frames[variant.rawValue] = frame
+            forms.frames[variant.rawValue] = frame
             return frame
+        }
+    }
+
+    /// The binary message without a frame, as it travels between nodes.
+    var encoded: [UInt8] {
+        forms.withLock { forms in
+            if let encoded = forms.encoded { return encoded }
+            var output: [UInt8] = []
+            BinaryClientCodec.encode(.event(event), into: &output)
+            forms.encoded = output
+            return output
         }
     }
 

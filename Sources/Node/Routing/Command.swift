@@ -16,6 +16,8 @@ struct ReplyTicket: Sendable {
     let generation: UInt32
     /// The client's mark on the message.
     let request: RequestID?
+    /// The command may have been done before, and is harmless once more; a refusal does not tell what became of it.
+    var isRepeated = false
 
     /// For what an edge asks on its own behalf.
     static func ofEdge(_ edge: UInt16) -> ReplyTicket {

@@ -29,6 +29,8 @@ public actor NodeServer {
     private let directory: any Directory
     private let cluster: ClusterRuntime?
     private let desk: AdminDesk
+    /// Who follows which campaign.
+    let subscribers: SubscriberBoard
     private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
@@ -99,6 +101,8 @@ public actor NodeServer {
         }
         self.shards = shards
         let adminRequests = Inbox<AdminRequest>(limit: AdminDesk.requestsLimit)
+        let subscribers = SubscriberBoard(tellingLoops: configuration.cluster == nil ? 0 : loops)
+        self.subscribers = subscribers
         let edgeContext = EdgeContext(
             clock: clock, random: random, nodeName: configuration.nodeName,
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
@@ -108,7 +112,7 @@ public actor NodeServer {
                 adminToken: configuration.adminToken),
             router: Router(directory: directory, loopCount: configuration.loopCount), transport: transport,
             metrics: metrics, registry: registry, health: health,
-            launchLimiter: LaunchLimiter(), admin: adminRequests,
+            launchLimiter: LaunchLimiter(), subscribers: subscribers, admin: adminRequests,
             connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())
         edges = group.loops.indices.map {
@@ -128,8 +132,9 @@ public actor NodeServer {
             identity: Cluster.NodeIdentity(name: configuration.nodeName, incarnation: shared.identity.incarnation),
             loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
             transport: transport,
-            parts: (shared, edgeInboxes, shards, shardInboxes, surroundings, log))
+            parts: (shared, edgeInboxes, shards, shardInboxes, subscribers, surroundings, log))
         self.cluster = cluster
+        LinkGauges.register(in: registry, loops: cluster.linkLoops)
         desk = AdminDesk(
             requests: adminRequests,
             parts: AdminDesk.Parts(

@@ -79,6 +79,9 @@ private final class QuietEcho: LinkService {
     func unsubscribed(
         _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
     ) {}
+    func present(
+        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
+    ) {}
     func hostSawTable(_ host: LinkHost, _ peer: LinkPeer, _ version: UInt64) {}
     func linkGone(_ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer) {}
 }

@@ -277,9 +277,9 @@ struct LinkMachineTests {
         for kind in FrameKind.allCases {
             var machine = ServingMachine(now: 0)
             switch kind {
-            case .request, .subscribe, .unsubscribe:
+            case .request, .subscribe, .unsubscribe, .presence:
                 #expect(machine.received(header(kind), now: 0) == .deliver)
-                #expect(machine.openRequests == (kind == .unsubscribe ? 0 : 1))
+                #expect(machine.openRequests == (kind == .request || kind == .subscribe ? 1 : 0))
             case .ping: #expect(machine.received(header(kind), now: 0) == .pong)
             case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .reply, .error, .event, .moved:
                 #expect(machine.received(header(kind), now: 0) == .close(.unexpectedKind(kind)))

@@ -121,6 +121,7 @@ final class RecordingHandler: LinkHandler {
 enum ServiceEvent: Sendable, Equatable {
     case request(LinkTicket, FrameHeader, [UInt8])
     case unsubscribed(HostedLinkID, FrameHeader, [UInt8])
+    case present(HostedLinkID, FrameHeader, [UInt8])
     case sawTable(UInt64)
     case gone(HostedLinkID)
 
@@ -146,6 +147,11 @@ final class EchoService: LinkService {
         _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
     ) {
         events.append(.unsubscribed(link, header, copy(body)))
+    }
+    func present(
+        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
+    ) {
+        events.append(.present(link, header, copy(body)))
     }
     func hostSawTable(_ host: LinkHost, _ peer: LinkPeer, _ version: UInt64) { events.append(.sawTable(version)) }
     func linkGone(_ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer) { events.append(.gone(link)) }

@@ -90,7 +90,7 @@ struct LinkTests {
                 bodies.append(body)
             }
             #expect(bodies == (0..<100).map { [$0] } + [moved])
-            #expect(await link.unsubscribe(FrameHeader(.unsubscribe, slot: Slot(3)), body: [9]) == nil)
+            #expect(await link.tell(FrameHeader(.unsubscribe, slot: Slot(3)), body: [9]) == nil)
             await service.events.wait { $0.count == 2 }
             #expect(service.events.all.last.map { if case .unsubscribed = $0 { true } else { false } } == true)
         }
@@ -100,7 +100,7 @@ struct LinkTests {
         try await withLoops(1) { group in
             try await withDialer(group.loops[0], 1) { link, handler in
                 #expect(await link.request(request(), body: [], token: 1) == .notOpen)
-                #expect(await link.unsubscribe(FrameHeader(.unsubscribe), body: []) == .notOpen)
+                #expect(await link.tell(FrameHeader(.unsubscribe), body: []) == .notOpen)
                 #expect(handler.events.all.isEmpty)
             }
         }

@@ -103,6 +103,8 @@ struct RoadCodecTests {
         let gm = Principal(role: .host, subject: "gm", channel: nil, expiresAt: nil, isOpenMode: false)
         var subscription: [UInt8] = []
         RoadCodec.append(subscriptionTo: campaign, after: position, to: &subscription)
+        var presence: [UInt8] = []
+        RoadCodec.append(presence: 300, of: campaign, to: &presence)
         var answers: [UInt8] = []
         RoadCodec.append(
             [
@@ -129,7 +131,7 @@ struct RoadCodecTests {
             ]),
             "cancel": Self.encoded([command(.manage(.cancel(gm, poll), nil), 0)]),
             "answers": answers, "subscription": subscription, "offer": offer, "offer answers": offerAnswers,
-            "hand over": handOver,
+            "hand over": handOver, "presence": presence,
         ]
         #expect(found == vectors)
     }
@@ -276,10 +278,28 @@ struct RoadCodecTests {
         }
         #expect(error == ClientError(.notFound, "no such campaign"))
         for event in Self.events {
-            var output: [UInt8] = []
-            RoadCodec.append(event, to: &output)
-            let bytes = output
+            let bytes = SharedEvent(event).encoded
             #expect(try RoadCodec.event(bytes.span).event == event)
         }
+    }
+
+    @Test func `the number of clients arrives as it was told, and nothing else is read`() throws {
+        for clients in [0, 1, 127, 128, 10_000, Int(RoadCodec.clientsLimit)] {
+            var output: [UInt8] = []
+            RoadCodec.append(presence: clients, of: Self.campaign, to: &output)
+            let bytes = output
+            let read = try RoadCodec.presence(bytes.span)
+            #expect(read.campaign == Self.campaign && read.clients == clients)
+            for end in bytes.indices {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) { try RoadCodec.presence(prefix.span) }
+            }
+            let longer = bytes + [0]
+            #expect(throws: BinaryError.self) { try RoadCodec.presence(longer.span) }
+        }
+        var tooMany: [UInt8] = []
+        RoadCodec.append(presence: Int(RoadCodec.clientsLimit) + 1, of: Self.campaign, to: &tooMany)
+        let bytes = tooMany
+        #expect(throws: BinaryError.self) { try RoadCodec.presence(bytes.span) }
     }
 }
