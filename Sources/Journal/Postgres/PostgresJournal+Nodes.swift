@@ -14,12 +14,14 @@ public struct LeasedNode: Hashable, Sendable {
     public let address: String
     /// Its share of slots.
     public let weight: Double
-    /// It gives its slots away.
+    /// Its process is about to end, and gives its slots away.
     public let isDraining: Bool
     /// Its lease has ended; it may be declared dead, and may still come back before that.
     public let hasLapsed: Bool
     /// When it started: of two of one name the later counts.
     public let started: Timestamp
+    /// The operator wishes that it gives its slots away and takes none, until it is taken back.
+    public var isAskedToDrain = false
 }
 
 /// Who owns a slot.
@@ -30,16 +32,18 @@ public struct SlotHolding: Hashable, Sendable {
     public let epoch: UInt64
     /// The incarnation, also of a node that is dead by now; `nil` for a slot that nobody ever had or that was released.
     public let owner: UInt128?
+    /// The name of the node that the slot is fixed to, whether it lives or not.
+    public var pin: String?
 }
 
 extension PostgresJournal {
     /// The living nodes, oldest first, this one among them.
     public func nodes() async throws(JournalError) -> [LeasedNode] { try await core.nodes() }
 
-    /// Grows with every change of an owner: while it stands still, so do the holdings.
+    /// Grows with every change of an owner or a pin: while it stands still, so do the holdings.
     public func ownershipVersion() async throws(JournalError) -> UInt64 { try await core.ownershipVersion() }
 
-    /// The owner of every slot, in the order of their numbers.
+    /// Owner and pin of every slot, in the order of their numbers.
     public func holdings() async throws(JournalError) -> [SlotHolding] { try await core.holdings() }
 
     /// Declares nodes dead whose leases have lapsed, if this node's own was renewed promptly for as long as a lease lasts.
@@ -69,7 +73,7 @@ extension PostgresJournalCore {
                         incarnation: try found.value(row, 0), name: try found.value(row, 1),
                         address: try found.value(row, 2), weight: try found.value(row, 3),
                         isDraining: try found.value(row, 4), hasLapsed: try found.value(row, 5),
-                        started: try found.value(row, 6)))
+                        started: try found.value(row, 6), isAskedToDrain: try found.value(row, 7)))
             }
             return nodes
         }
@@ -89,7 +93,7 @@ extension PostgresJournalCore {
                 holdings.append(
                     SlotHolding(
                         slot: try found.slot(row, 0), epoch: try found.value(row, 1),
-                        owner: try found.optional(row, 2)))
+                        owner: try found.optional(row, 2), pin: try found.optional(row, 3)))
             }
             return holdings
         }
@@ -115,16 +119,20 @@ enum NodeStatements {
     static let living = PostgresStatement(
         "nodes.living", [],
         """
-        SELECT incarnation, name, address, weight, draining, expires < clock_timestamp(), started
+        SELECT incarnation, name, address, weight, draining, expires < clock_timestamp(), started, drain_asked
         FROM node_lease WHERE NOT dead ORDER BY started, incarnation
         """)
 
     static let holdings = PostgresStatement(
-        "nodes.holdings", [], "SELECT slot, epoch, owner FROM slot_lease ORDER BY slot")
+        "nodes.holdings", [],
+        """
+        SELECT l.slot, l.epoch, l.owner, p.node FROM slot_lease l LEFT JOIN pin p ON p.slot = l.slot ORDER BY l.slot
+        """)
 
-    /// Each change of an owner raises its slot's epoch, so the sum misses none, in whatever order they commit.
+    /// Each change of an owner raises its slot's epoch, and each of a pin the count of those, so the sum misses none, in
+    /// whatever order they commit.
     static let ownershipVersion = PostgresStatement(
-        "nodes.version", [], "SELECT sum(epoch)::bigint FROM slot_lease")
+        "nodes.version", [], "SELECT sum(epoch)::bigint + (SELECT pins FROM placement) FROM slot_lease")
 
     static let bury = PostgresStatement(
         "nodes.bury", [],

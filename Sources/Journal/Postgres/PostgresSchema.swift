@@ -100,6 +100,12 @@ enum PostgresSchema {
             tail_lsn bigint
         );
         CREATE INDEX ownership_log_slot ON ownership_log(slot, id);
+        """,
         """
+        -- What the operator wishes of a process, beside what it says of itself in `draining`.
+        ALTER TABLE node_lease ADD COLUMN drain_asked boolean NOT NULL DEFAULT false;
+        -- Counts changes of pins, so that nodes need not read them to see that nothing has changed.
+        ALTER TABLE placement ADD COLUMN pins bigint NOT NULL DEFAULT 0;
+        """,
     ]
 }

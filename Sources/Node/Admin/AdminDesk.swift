@@ -1,7 +1,8 @@
-// Answers queries about placement, from the database and from what this node has in memory. It works off the loops, one
-// query after the other, so that no query, however large, delays a vote, and no crowd of them loads the database.
+// Answers queries about placement, from the database, from what this node has in memory, and from what its peers say of
+// themselves; and writes the operator's wishes down. It works off the loops, one query after the other, so that no query,
+// however large, delays a vote, and no crowd of them loads the database.
 //
-//   edge ─► requests ─► desk ─► database, Redis, membership, shards
+//   edge ─► requests ─► desk ─► database, Redis, membership, shards, peers
 //   edge ◄──────────────┘ a document
 
 import Cluster
@@ -24,9 +25,8 @@ actor AdminDesk {
         /// `nil` for a node alone.
         let cluster: ClusterRuntime?
         let directory: any Directory
-        let shards: [Shard]
+        let inspector: NodeInspector
         let edges: [Inbox<EdgeMessage>]
-        let metrics: NodeMetrics
         let health: NodeHealth
         let clock: any Clock
         let beside: (any TaskExecutor)?
@@ -76,6 +76,9 @@ actor AdminDesk {
             return .document(status: 200, json: try await answer(request.query))
         } catch let error as ClientError {
             return .failure(error)
+        } catch JournalError.io(let reason) where request.query.isWish {
+            parts.log.warn("admin.wish_unknown", [("reason", .string(reason))])
+            return .failure(ClientError(.timeout, "the database did not answer: ask again"))
         } catch {
             parts.log.warn("admin.query_failed", [("reason", .string("\(error)"))])
             return .failure(
@@ -86,9 +89,13 @@ actor AdminDesk {
     private func answer(_ query: AdminQuery) async throws -> [UInt8] {
         switch query {
         case .placement(let withOwners):
+            let voices = await voices(.status) { bytes throws(BinaryError) in try RoadCodec.status(bytes) }
+            let own = await parts.inspector.status()
+            let leases = try await database?.leases() ?? []
+            let answers = [(database?.identity.incarnation ?? 0, own)] + voices
+            let steps = answers.reduce(into: [:]) { $0.merge($1.1.steps) { first, _ in first } }
             return AdminDocuments.placement(
-                try await picture(), withOwners: withOwners, campaigns: Int(parts.metrics.campaigns.value),
-                connections: Int(parts.metrics.connections.value))
+                try await picture(steps: steps), withOwners: withOwners, statuses: answers, leases: leases)
         case .slot(let slot): return AdminDocuments.slot(try await slotReport(slot))
         case .timeline(let slot):
             // A node alone has every slot from its start: no change of hands is recorded.
@@ -99,41 +106,76 @@ actor AdminDesk {
             let picture = try await picture()
             do throws(PlacementPlan.Fault) {
                 let plan = try PlacementPlan(
-                    members: picture.members, owners: picture.ownerNames, changes: changes)
+                    members: picture.members, owners: picture.ownerNames, pins: picture.pins, changes: changes)
                 return AdminDocuments.plan(plan, owners: picture.ownerNames)
             } catch {
                 throw PlanQuery.error(error)
             }
         case .diff: return try await diff()
+        case .drain(let name, let isAsked): return try await drain(name, isAsked: isAsked)
+        case .pin(let campaign, let node): return try await pin(campaign, to: node)
+        case .unpin(let campaign): return try await pin(campaign, to: nil)
         }
     }
 
     // MARK: - What is known
 
-    private var database: PostgresJournal? {
+    var database: PostgresJournal? {
         guard case .database(let journal) = parts.store else { return nil }
         return journal
     }
 
-    private func picture() async throws(JournalError) -> PlacementPicture {
+    /// - Parameter steps: what nodes are doing with slots, where that was asked.
+    func picture(steps: [Slot: MoveStep] = [:]) async throws(JournalError) -> PlacementPicture {
         guard let database else {
             let phase = parts.health.readiness(at: parts.clock.monotonic().nanoseconds).phase
+            let isLeaving = phase == .draining
             return PlacementPicture(
                 alone: PlacementNode(
                     name: parts.nodeName, incarnation: nil, address: nil, weight: 1,
-                    state: phase == .draining ? .draining : .live))
+                    state: isLeaving ? .draining : .live, isMember: !isLeaving, isLeaving: isLeaving))
         }
         // Owners first: who died meanwhile owns nothing, and who came meanwhile is known.
         let holdings = try await database.holdings()
         let nodes = try await database.nodes()
         let version = try await database.placementVersion()
-        let releasing = await parts.cluster?.membership.slotsGivenAway ?? []
         return PlacementPicture(
-            version: version, nodes: nodes, holdings: holdings, releasing: releasing,
-            here: database.identity.incarnation)
+            version: version, nodes: nodes, holdings: holdings, steps: steps, here: database.identity.incarnation)
     }
 
-    private func shard(of slot: Slot) -> Shard { parts.shards[Int(slot.index) % parts.shards.count] }
+    /// What the peers answer, each with its incarnation; those that do not are left out.
+    private func voices<Answer: Sendable>(
+        _ question: PeerQuestion, _ read: (Span<UInt8>) throws(BinaryError) -> Answer
+    ) async -> [(UInt128, Answer)] {
+        let contacts = await parts.cluster?.membership.contacts ?? []
+        let bodies = await bodies(question, contacts)
+        return zip(contacts, bodies).compactMap { contact, body in
+            guard let body, let answer = try? read(body.span) else { return nil }
+            return (contact.incarnation, answer)
+        }
+    }
+
+    /// Asks all at once; a link gives up after a second.
+    private func bodies(_ question: PeerQuestion, _ contacts: [PeerContact]) async -> [[UInt8]?] {
+        var body: [UInt8] = []
+        RoadCodec.append(question, to: &body)
+        let message = body
+        return await withTaskGroup(of: (Int, [UInt8]?).self) { group in
+            for (place, contact) in contacts.enumerated() {
+                let owner = contact.owner
+                group.addTask {
+                    (place, try? await owner.ask(message, within: PeerQuestion.milliseconds).get())
+                }
+            }
+            var bodies = [[UInt8]?](repeating: nil, count: contacts.count)
+            for await (place, body) in group { bodies[place] = body }
+            return bodies
+        }
+    }
+
+    private func shard(of slot: Slot) -> Shard {
+        parts.inspector.shards[Int(slot.index) % parts.inspector.shards.count]
+    }
 
     private func slotReport(_ slot: Slot) async throws(JournalError) -> SlotReport {
         let picture = try await picture()
@@ -145,13 +187,17 @@ actor AdminDesk {
 
     private func campaignReport(_ campaign: CampaignID) async throws -> [UInt8] {
         let slot = Slot(of: campaign)
-        let look = await shard(of: slot).look(at: campaign)
+        let own = await parts.inspector.campaign(campaign)
+        let voices = await voices(.campaign(campaign)) { bytes throws(BinaryError) in try RoadCodec.campaign(bytes) }
+        let answers = [(database?.identity.incarnation ?? 0, own)] + voices
         let index = try await parts.store.journal.index([slot]).first
+        let look = answers.compactMap(\.1.look).max { $0.slot.epoch < $1.slot.epoch }
         guard let index, let entry = index.campaigns.first(where: { $0.campaign == campaign }),
             look?.isDeleted != true
         else { throw ClientError(.notFound, "no such campaign") }
         return AdminDocuments.campaign(
-            campaign, try await slotReport(slot), tail: index.tail, snapshot: entry.snapshotLSN, look: look)
+            campaign, try await slotReport(slot), journal: (index.tail, entry.snapshotLSN), look: look,
+            voices: answers)
     }
 
     // MARK: - Differences
@@ -196,15 +242,5 @@ actor AdminDesk {
             case .moving, .unknown: nil
             }
         }
-    }
-}
-
-extension Membership {
-    /// Slots that are being given away now.
-    var slotsGivenAway: Set<Slot> { Set(ceding.keys) }
-
-    /// Who is behind the places of the directory.
-    var peersByPlace: [Int: UInt128] {
-        Dictionary(peers.map { ($0.value.place, $0.key) }) { first, _ in first }
     }
 }

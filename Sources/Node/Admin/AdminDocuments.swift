@@ -15,8 +15,10 @@ struct SlotReport: Sendable {
     /// Since when the owner has it, where that is recorded.
     let since: Timestamp?
     let reason: PlacementReason?
-    /// Whether this node is the owner.
-    let isHere: Bool
+    /// The node that the slot is fixed to, whether it lives or not.
+    let pin: String?
+    /// The nodes, for what they say of a campaign.
+    let nodes: [PlacementNode]
 
     /// - Parameter newest: the newest recorded change of hands.
     init(_ slot: Slot, in picture: PlacementPicture, epoch: UInt64?, newest: OwnershipChange?) {
@@ -30,18 +32,25 @@ struct SlotReport: Sendable {
         let taker = newest?.to.map { PlacementPicture.text($0.incarnation) }
         since = taker != nil && taker == owner?.incarnation ? newest?.at : nil
         reason = picture.reason(of: slot)
-        isHere = place != nil && place == picture.here
+        pin = picture.pins[slot]
+        nodes = picture.nodes
     }
 }
 
 enum AdminDocuments {
     /// - Parameters:
-    ///   - campaigns: in the memory of this node.
-    ///   - connections: of clients, at this node.
+    ///   - statuses: what nodes say of themselves, by incarnation; of those that did not answer there is none.
+    ///   - leases: how long the leases last.
     static func placement(
-        _ picture: PlacementPicture, withOwners: Bool, campaigns: Int, connections: Int
+        _ picture: PlacementPicture, withOwners: Bool, statuses: [(UInt128, PeerStatus)], leases: [NodeLease]
     ) -> [UInt8] {
         let loads = picture.loads
+        let caps = CappedPlacement.caps(picture.members)
+        // A node without a database has no incarnation, and is alone.
+        let said = Dictionary(statuses.map { (PlacementPicture.text($0.0), $0.1) }) { first, _ in first }
+        let left = Dictionary(leases.map { (PlacementPicture.text($0.incarnation), $0.remainingMilliseconds) }) {
+            first, _ in first
+        }
         return JSONDocument.object { document in
             document.field("version", picture.version)
             document.array("nodes", picture.nodes.indices) { document, place in
@@ -51,12 +60,15 @@ enum AdminDocuments {
                     document.field("incarnation", node.incarnation)
                     document.field("address", node.address)
                     document.field("state", node.state.rawValue)
+                    document.field("drain", node.isLeaving ? "leaving" : node.isAskedToDrain ? "asked" : nil)
                     document.field("weight", rounded: node.weight)
                     document.field("slots", loads[place])
-                    // A node knows only its own.
-                    guard place == picture.here else { return }
-                    document.field("campaigns", campaigns)
-                    document.field("connections", connections)
+                    document.field("cap", node.isMember ? caps[node.name] : nil)
+                    document.field("leaseMs", node.incarnation.flatMap { left[$0] }.map { Int($0) })
+                    let status = node.incarnation.map { said[$0] } ?? statuses.first?.1
+                    document.field("answered", status != nil)
+                    document.field("campaigns", status?.campaigns)
+                    document.field("connections", status?.connections)
                 }
             }
             document.array("moves", picture.moves) { document, move in
@@ -72,6 +84,13 @@ enum AdminDocuments {
                 document.field("max", loads.max() ?? 0)
                 document.field("mean", rounded: members == 0 ? nil : Double(Slot.count) / Double(members))
             }
+            document.array("pins", picture.pins.sorted { $0.key < $1.key }) { document, pin in
+                document.object { document in
+                    document.field("slot", Int(pin.key.index))
+                    document.field("node", pin.value)
+                }
+            }
+            document.field("here", picture.here.map { picture.nodes[$0].name })
             guard withOwners else { return }
             document.array("owners", picture.owners) { $0.value($1) }
         }
@@ -88,6 +107,7 @@ enum AdminDocuments {
         document.field("home", report.home)
         document.field("epoch", report.epoch)
         document.field("since", report.since)
+        document.field("pin", report.pin)
         guard let reason = report.reason else { return document.null("why") }
         document.object("why") { document in
             document.field("rank", reason.rank)
@@ -100,22 +120,58 @@ enum AdminDocuments {
     }
 
     /// - Parameters:
-    ///   - tail: the newest row of the slot's journal.
-    ///   - snapshot: the row up to which the campaign's newest snapshot reaches.
-    ///   - look: where this node serves the campaign.
+    ///   - journal: the newest row of the slot's journal, and the one up to which the campaign's newest snapshot reaches.
+    ///   - look: what the owner says.
+    ///   - voices: what nodes say of the campaign, by incarnation; of those that did not answer there is none.
     static func campaign(
-        _ campaign: CampaignID, _ report: SlotReport, tail: UInt64, snapshot: UInt64?, look: CampaignLook?
+        _ campaign: CampaignID, _ report: SlotReport, journal: (tail: UInt64, snapshot: UInt64?), look: CampaignLook?,
+        voices: [(UInt128, PeerCampaign)]
     ) -> [UInt8] {
         JSONDocument.object { document in
             document.field("campaign", campaign.description)
             append(report, to: &document)
-            document.field("lsn", tail)
-            document.field("snapshotLsn", snapshot)
+            document.field("lsn", journal.tail)
+            document.field("snapshotLsn", journal.snapshot)
+            document.object("subscribers") { document in
+                document.field("nodes", voices.count { $0.1.clients > 0 })
+                document.field("clients", voices.reduce(0) { $0 + $1.1.clients })
+                let heard = Set(voices.map { PlacementPicture.text($0.0) })
+                let silent = report.nodes.filter { $0.incarnation.map { !heard.contains($0) } ?? false }
+                document.array("unanswered", silent) { $0.value($1.name) }
+            }
             // What only the owner has in memory. The stream's place counts within the epoch that it belongs to.
-            guard let look, report.isHere, look.slot.epoch == report.epoch else { return }
+            let isKnown = look != nil && look?.slot.epoch == report.epoch
+            document.field("answered", isKnown)
+            guard let look, isKnown else {
+                document.null("active")
+                document.null("seq")
+                return document.null("runningPoll")
+            }
             document.field("active", look.isActive)
             document.field("seq", look.seq)
             document.field("runningPoll", look.runningPoll?.description)
+        }
+    }
+
+    /// What became of a wish that a node drains, or is taken back.
+    static func drain(_ node: PlacementNode, slots: Int, isAsked: Bool, hasChanged: Bool) -> [UInt8] {
+        JSONDocument.object { document in
+            document.field("node", node.name)
+            document.field("incarnation", node.incarnation)
+            document.field("drain", node.isLeaving ? "leaving" : isAsked ? "asked" : nil)
+            document.field("changed", hasChanged)
+            document.field("slots", slots)
+        }
+    }
+
+    /// What became of a wish about a pin.
+    static func pin(_ campaign: CampaignID, _ pin: String?, owner: String?, hasChanged: Bool) -> [UInt8] {
+        JSONDocument.object { document in
+            document.field("campaign", campaign.description)
+            document.field("slot", Int(Slot(of: campaign).index))
+            document.field("pin", pin)
+            document.field("node", owner)
+            document.field("changed", hasChanged)
         }
     }
 

@@ -13,6 +13,19 @@ enum AdminQuery: Sendable, Equatable {
     case timeline(Slot)
     case plan([PlacementPlan.Change])
     case diff
+    /// A node is to give its slots away, or is taken back.
+    case drain(String, isAsked: Bool)
+    /// A campaign's slot is fixed to a node.
+    case pin(CampaignID, node: String)
+    case unpin(CampaignID)
+
+    /// Whether it changes something.
+    var isWish: Bool {
+        switch self {
+        case .drain, .pin, .unpin: true
+        case .placement, .campaign, .slot, .timeline, .plan, .diff: false
+        }
+    }
 }
 
 /// A query on its way to the desk.
@@ -21,6 +34,20 @@ struct AdminRequest: Sendable {
     let ticket: ReplyTicket
     /// Monotonic nanoseconds.
     let askedAt: UInt64
+}
+
+/// The body that pins a campaign: `{node}`.
+enum PinBody {
+    static func node(_ body: [UInt8]) throws(ClientError) -> String {
+        let bytes = body.span
+        guard let document = try? JSONObject.document(bytes) else {
+            throw ClientError(.badRequest, "the body must be a JSON object")
+        }
+        guard let name = document.member("node", bytes)?.string(bytes), Cluster.NodeIdentity.isName(name) else {
+            throw PlanQuery.fault("node", "must be a node's name")
+        }
+        return name
+    }
 }
 
 enum PlanQuery {
@@ -61,7 +88,7 @@ enum PlanQuery {
         return text
     }
 
-    private static func fault(_ field: String, _ message: String) -> ClientError {
+    static func fault(_ field: String, _ message: String) -> ClientError {
         ClientError(.badRequest, message, details: [.init(field: field, message: message)])
     }
 

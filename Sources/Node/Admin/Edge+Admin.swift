@@ -1,4 +1,4 @@
-// Queries about placement: whoever may ask is let through to the desk, which answers when it knows.
+// Queries and wishes about placement: whoever may ask is let through to the desk, which answers when it knows.
 
 import Platform
 import Protocol
@@ -17,6 +17,9 @@ extension Edge {
         case .timeline(let slot): query = .timeline(slot)
         case .plan: query = .plan(try PlanQuery.changes(HTTPQuery(request.query)))
         case .diff: query = .diff
+        case .drain(let name): query = .drain(name, isAsked: request.method == .post)
+        case .unpin(let campaign): query = .unpin(campaign)
+        case .pin(let campaign): query = .pin(campaign, node: try PinBody.node(request.body))
         }
         let asked = AdminRequest(
             query: query, ticket: ticket(connection), askedAt: context.clock.monotonic().nanoseconds)

@@ -30,6 +30,12 @@ struct JSONDocument {
         self.value(value)
     }
 
+    mutating func value(_ text: String) {
+        separate()
+        JSONWriter.string(text, to: &bytes)
+        needsComma = true
+    }
+
     private mutating func word(_ text: StaticString) {
         separate()
         JSONWriter.raw(text, to: &bytes)

@@ -10,8 +10,10 @@ struct PlacementNode: Sendable, Equatable {
     enum State: String, Sendable {
         /// It takes slots.
         case live
-        /// It gives its slots away.
+        /// It gives its slots away: its process is about to end, or the operator wishes so.
         case draining
+        /// It has given its slots away because the operator wishes so, and stays without any until it is taken back.
+        case drained
         /// A newer process of its name takes its slots.
         case replaced
         /// It takes slots, but has not renewed its lease in time and may be declared dead.
@@ -25,9 +27,12 @@ struct PlacementNode: Sendable, Equatable {
     let address: String?
     let weight: Double
     let state: State
-
     /// Whether slots have their home there.
-    var isMember: Bool { state == .live || state == .lapsed }
+    let isMember: Bool
+    /// The operator wishes that it has no slots.
+    var isAskedToDrain = false
+    /// Its process is about to end.
+    var isLeaving = false
 }
 
 struct PlacementPicture: Sendable {
@@ -36,10 +41,12 @@ struct PlacementPicture: Sendable {
         enum Step: String, Sendable {
             /// Its owner has yet to give it away.
             case waiting
-            /// This node is giving it away now.
+            /// Its owner is letting go of it.
             case releasing
             /// Nobody has it; its new owner is to claim it.
             case unowned
+            /// Its owner has yet to read its content.
+            case opening
         }
 
         let slot: Slot
@@ -56,8 +63,10 @@ struct PlacementPicture: Sendable {
     let owners: [Int?]
     /// By slot; empty where epochs are not in the database.
     let epochs: [UInt64]
-    /// Slots that this node is giving away.
-    let releasing: Set<Slot>
+    /// Slots that are fixed to a node, which need not live.
+    let pins: [Slot: String]
+    /// What the nodes that were asked are doing with slots.
+    let steps: [Slot: MoveStep]
     /// Which of the nodes this one is; `nil` where it has been declared dead.
     let here: Int?
 
@@ -67,13 +76,14 @@ struct PlacementPicture: Sendable {
         nodes = [node]
         owners = Array(repeating: 0, count: Slot.count)
         epochs = []
-        releasing = []
+        pins = [:]
+        steps = [:]
         here = 0
     }
 
-    /// What the database says, and what this node is doing.
+    /// What the database says, and what nodes are doing.
     init(
-        version: UInt64, nodes leased: [LeasedNode], holdings: [SlotHolding], releasing: Set<Slot>, here: UInt128
+        version: UInt64, nodes leased: [LeasedNode], holdings: [SlotHolding], steps: [Slot: MoveStep], here: UInt128
     ) {
         var newest: [String: Int] = [:]
         var places: [UInt128: Int] = [:]
@@ -81,18 +91,31 @@ struct PlacementPicture: Sendable {
             newest[node.name] = place
             places[node.incarnation] = place
         }
+        let owners = holdings.map { $0.owner.flatMap { places[$0] } }
+        let serving = Set(ServingNodes.of(leased).values.map(\.incarnation))
+        let holders = Set(owners.compactMap { $0 })
         self.version = version
         nodes = leased.enumerated().map { place, node in
-            let state: PlacementNode.State =
-                node.isDraining
-                ? .draining : newest[node.name] != place ? .replaced : node.hasLapsed ? .lapsed : .live
+            let isMember = serving.contains(node.incarnation)
+            let state: PlacementNode.State
+            if node.isDraining {
+                state = .draining
+            } else if newest[node.name] != place {
+                state = .replaced
+            } else if !isMember {
+                state = holders.contains(place) ? .draining : .drained
+            } else {
+                state = node.hasLapsed ? .lapsed : .live
+            }
             return PlacementNode(
                 name: node.name, incarnation: Self.text(node.incarnation),
-                address: node.address.isEmpty ? nil : node.address, weight: node.weight, state: state)
+                address: node.address.isEmpty ? nil : node.address, weight: node.weight, state: state,
+                isMember: isMember, isAskedToDrain: node.isAskedToDrain, isLeaving: node.isDraining)
         }
-        owners = holdings.map { $0.owner.flatMap { places[$0] } }
+        self.owners = owners
         epochs = holdings.map(\.epoch)
-        self.releasing = releasing
+        pins = holdings.pins
+        self.steps = steps
         self.here = places[here]
     }
 
@@ -125,7 +148,7 @@ struct PlacementPicture: Sendable {
     var homes: [Int] {
         var places: [String: Int] = [:]
         for (place, node) in nodes.enumerated() where node.isMember { places[node.name] = place }
-        let homes = CappedPlacement.homes(members: members, owners: ownerNames)
+        let homes = CappedPlacement.homes(members: members, owners: ownerNames, pins: pins)
         return homes.compactMap { places[$0] }
     }
 
@@ -133,15 +156,20 @@ struct PlacementPicture: Sendable {
     var moves: [Move] {
         homes.enumerated().compactMap { index, home in
             let owner = owners[index]
-            guard owner != home else { return nil }
             let slot = Slot(UInt16(index))
-            let step: Move.Step = owner == nil ? .unowned : releasing.contains(slot) ? .releasing : .waiting
+            guard owner != home else {
+                return steps[slot] == .opening ? Move(slot: slot, from: nil, to: home, step: .opening) : nil
+            }
+            let step: Move.Step = owner == nil ? .unowned : steps[slot] == .releasing ? .releasing : .waiting
             return Move(slot: slot, from: owner, to: home, step: step)
         }
     }
 
     /// Why a slot is where it is; `nil` where nobody has it.
     func reason(of slot: Slot) -> PlacementReason? {
-        PlacementReason(of: slot, members: members, owners: ownerNames)
+        PlacementReason(of: slot, members: members, owners: ownerNames, pins: pins)
     }
+
+    /// The newest process of a name.
+    func newest(_ name: String) -> PlacementNode? { nodes.last { $0.name == name } }
 }

@@ -5,14 +5,14 @@ import Domain
 import Protocol
 
 /// A slot as its shard has it.
-struct SlotLook: Sendable {
+struct SlotLook: Sendable, Equatable {
     let epoch: UInt64
     /// The newest committed row.
     let tail: UInt64
 }
 
 /// A campaign as its owner has it.
-struct CampaignLook: Sendable {
+struct CampaignLook: Sendable, Equatable {
     let slot: SlotLook
     /// Whether it is in memory.
     let isActive: Bool

@@ -20,13 +20,15 @@ struct ClusterRuntime: Sendable {
 
     /// - Parameters:
     ///   - inboxes: of the remote edges, which the transport knows behind those of this node's own.
+    ///   - questions: of peers about this node.
+    ///   - onDrain: told whether the operator wishes that this node takes no slots.
     init(
         _ configuration: ClusterConfiguration, identity: Cluster.NodeIdentity, loops: [EventLoop],
         inboxes: [Inbox<EdgeMessage>], directory: ClusterDirectory, peers: PeerLanes, transport: any Transport,
         parts: (
             journal: PostgresJournal, edges: [Inbox<EdgeMessage>], shards: [Shard], shardInboxes: [Inbox<ShardMessage>],
             subscribers: SubscriberBoard, surroundings: NodeSurroundings, log: Log
-        )
+        ), questions: Inbox<PeerCall>, onDrain: @escaping @Sendable (Bool) -> Void
     ) {
         self.configuration = configuration
         let (clock, random) = (parts.surroundings.clock, parts.surroundings.random)
@@ -39,7 +41,12 @@ struct ClusterRuntime: Sendable {
         let offers = Inbox<PeerCall>(limit: 1024)
         let handOvers = Inbox<PeerCall>(limit: 1024)
         let onCall: @Sendable (RoadCodec.Form, PeerCall) -> Void = { form, call in
-            let isTaken = form == .offer ? offers.post(call) : handOvers.post(call)
+            let isTaken =
+                switch form {
+                case .offer: offers.post(call)
+                case .status, .campaignStatus: questions.post(call)
+                case .handOver, .commands, .creation: handOvers.post(call)
+                }
             if !isTaken { call.refuse("too many questions wait here") }
         }
         let onNewerTable: @Sendable (UInt64) -> Void = { sightings.post($0) }
@@ -67,7 +74,7 @@ struct ClusterRuntime: Sendable {
                 opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
                 board: board, sightings: sightings, offers: offers, handOvers: handOvers,
                 workers: parts.surroundings.beside,
-                clock: clock, log: parts.log), loop: loops[0])
+                clock: clock, log: parts.log, onDrain: onDrain), loop: loops[0])
     }
 
     /// Starts the links; slots come with `membership.start`.

@@ -40,6 +40,8 @@ actor Membership {
         let workers: (any TaskExecutor)?
         let clock: any Clock
         let log: Log
+        /// Told in every round whether this node takes no slots because the operator wishes so.
+        var onDrain: @Sendable (Bool) -> Void = { _ in }
     }
 
     /// A slot that its shard has let go of; without content where it had not been open.
@@ -97,6 +99,8 @@ actor Membership {
     private var pumps: [Task<Void, Never>] = []
     /// Slots have changed hands since the table was written.
     var isUnpublished = false
+    /// Slots that are fixed to a node, as the last look at the owners showed them.
+    var pins: [Slot: String] = [:]
     /// When this node last looked whether the table is there.
     private var lookedAt: UInt64 = 0
     private var whenCalm: [CheckedContinuation<Void, Never>] = []
@@ -196,12 +200,14 @@ actor Membership {
                 nodes = try await parts.journal.nodes()
             }
         }
+        heed(nodes)
         let version = try await parts.journal.ownershipVersion()
         // Most rounds find that nothing has happened.
         guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
             return lookAtTable()
         }
         let holdings = try await parts.journal.holdings()
+        pins = holdings.pins
         await meet(nodes)
         note(holdings, nodes)
         homes = homes(holdings, nodes)
@@ -230,13 +236,15 @@ actor Membership {
         let version = try await parts.journal.nextPlacementVersion(above: parts.board.newest)
         let nodes = try await parts.journal.nodes()
         let living = Set(nodes.map(\.incarnation))
-        let owners = try await parts.journal.holdings().map { $0.owner.flatMap { living.contains($0) ? $0 : nil } }
+        let holdings = try await parts.journal.holdings()
+        let owners = holdings.map { $0.owner.flatMap { living.contains($0) ? $0 : nil } }
         let members = nodes.prefix(PlacementTable.membersLimit).map {
             TableMember(
                 incarnation: $0.incarnation, name: $0.name, address: $0.address, weight: $0.weight,
-                isDraining: $0.isDraining)
+                isDraining: $0.isDraining || $0.isAskedToDrain)
         }
-        parts.board.publish(PlacementTable(members: Array(members), owners: owners), version: version)
+        let table = PlacementTable(members: Array(members), owners: owners, pins: holdings.pins)
+        parts.board.publish(table, version: version)
     }
 
     private func hearSightings() async {
@@ -245,6 +253,7 @@ actor Membership {
                 note(table.owners)
                 // It may be old, or of a database that was put back since: the next round says what is true.
                 known = nil
+                if table.pins != pins { alarm.interrupt() }
                 await outgrow()
             } else if await parts.board.isBehind() {
                 isUnpublished = true
@@ -258,12 +267,7 @@ actor Membership {
         isUnpublished = true
     }
 
-    /// Of each name the newest process; those that give their slots away are none.
-    func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] {
-        var newest: [String: LeasedNode] = [:]
-        for node in nodes { newest[node.name] = node }
-        return newest.filter { !$0.value.isDraining }
-    }
+    func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] { ServingNodes.of(nodes) }
 
     private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
         let members = members(nodes)
@@ -278,7 +282,7 @@ actor Membership {
         for node in nodes { names[node.incarnation] = node.name }
         return CappedPlacement.homes(
             members: settled.map { PlacementMember(name: $0.name, weight: $0.weight) },
-            owners: holdings.map { $0.owner.flatMap { names[$0] } })
+            owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
     }
 
     /// Whether a node has been here for too short a time to get slots.

@@ -129,7 +129,7 @@ actor RemoteEdge: LinkService {
             var cursor = BinaryCursor()
             let form = try RoadCodec.form(&cursor, body)
             switch form {
-            case .offer, .handOver:
+            case .offer, .handOver, .status, .campaignStatus:
                 let bytes = Array(copying: body)
                 assumeIsolated { $0.call(form, bytes, peer.identity.incarnation, ticket) }
             case .commands:

@@ -2,7 +2,7 @@
 // `subscribe`, `presence` and `event` frames. Tickets stay at home: answers come back in the order of their commands, and the node
 // that asked knows whose each is.
 //
-//   request    form (1 byte): 1 commands, 2 creation
+//   request    form (1 byte): 1 commands, 2 creation; further ones are for the node itself
 //   commands   campaign, count, then for each: kind (1), age, fields
 //   creation   slot, age, principal, name, description?, mark?
 //   reply      one answer for each command: kind (1), fields
@@ -39,6 +39,9 @@ enum RoadCodec {
         case offer = 3
         /// Slots that the sender has given to the receiver, with what the database does not hold.
         case handOver = 4
+        /// What a node is asked about itself: see `PeerQuestion`.
+        case status = 5
+        case campaignStatus = 6
     }
 
     enum Kind: UInt8 {

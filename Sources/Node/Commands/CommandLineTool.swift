@@ -162,14 +162,14 @@ public enum CommandLineTool {
 
     /// Sends an admin query; complains where there is no answer with status 200.
     private static func ask(
-        _ method: String, _ path: String, _ target: AdminTarget, _ environment: [String: String]
+        _ method: String, _ path: String, _ target: AdminTarget, _ environment: [String: String], body: [UInt8]? = nil
     ) -> [UInt8]? {
         let reader = EnvironmentReader(environment: environment, readFile: ProcessFacts.readFile)
         do {
             let secret = try reader.bearerToken("TUMULTE_ADMIN_TOKEN", bytes: 16)
             let token = target.token ?? secret.map { String(decoding: $0, as: UTF8.self) }
             let url = target.url ?? defaultURL(environment)
-            let answer = try SimpleHTTPClient.send(method, url, path, bearer: token)
+            let answer = try SimpleHTTPClient.send(method, url, path, bearer: token, body: body)
             if answer.status == 200 { return answer.body }
             complain("the node answered \(answer.status): \(String(decoding: answer.body, as: UTF8.self))")
         } catch {
@@ -194,7 +194,7 @@ public enum CommandLineTool {
     private static func ask(
         _ query: PlacementCommand, _ target: AdminTarget, _ environment: [String: String]
     ) -> Int32 {
-        guard let body = ask("GET", query.path, target, environment) else { return failed }
+        guard let body = ask(query.method, query.path, target, environment, body: query.body) else { return failed }
         let text = String(decoding: body, as: UTF8.self)
         guard let answer = AnswerObject(answer: body), let table = PlacementTables.text(query, answer) else {
             complain("the node answered something else: \(text)")

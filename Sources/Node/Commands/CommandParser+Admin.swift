@@ -1,4 +1,4 @@
-// The commands that ask a node about placement.
+// The commands that ask a node about placement, or tell it what the operator wishes of it.
 
 import Protocol
 
@@ -10,15 +10,35 @@ enum PlacementCommand: Equatable {
     /// Changes as the route takes them: a name of a field, and a node's name.
     case plan([PlannedChange])
     case diff
+    case drain(node: String, isBack: Bool)
+    case pin(campaign: String, node: String)
+    case unpin(campaign: String)
 
     struct PlannedChange: Equatable {
         let field: String
         let node: String
     }
 
+    var method: String {
+        switch self {
+        case .placement, .whereIs, .timeline, .plan, .diff: "GET"
+        case .drain(_, let isBack): isBack ? "DELETE" : "POST"
+        case .pin: "POST"
+        case .unpin: "DELETE"
+        }
+    }
+
+    /// The body that goes with it.
+    var body: [UInt8]? {
+        guard case .pin(_, let node) = self else { return nil }
+        return JSONDocument.object { $0.field("node", node) }
+    }
+
     /// The path that answers it.
     var path: String {
         switch self {
+        case .drain(let node, _): "/admin/nodes/\(Self.escaped(node))/drain"
+        case .pin(let campaign, _), .unpin(let campaign): "/admin/placement/pins/\(campaign)"
         case .placement: "/admin/placement"
         case .whereIs(let campaign): "/admin/placement/campaigns/\(campaign)"
         case .timeline(let slot): "/admin/placement/slots/\(slot)/timeline"
@@ -81,6 +101,40 @@ extension CommandParser {
         }
         guard let found else { throw UsageError(message: "\(command) needs \(what)", command: command) }
         return .query(found, target)
+    }
+
+    /// `drain NODE [--back]`.
+    mutating func drain() throws(UsageError) -> ParsedCommand {
+        var target = AdminTarget()
+        var node: String?
+        var isBack = false
+        while let argument = rest.popFirst() {
+            if try takeTarget(argument, &target) { continue }
+            if argument == "--back" {
+                isBack = true
+            } else if !argument.hasPrefix("-"), node == nil, !argument.isEmpty {
+                node = argument
+            } else {
+                throw unknown(argument)
+            }
+        }
+        guard let node else { throw UsageError(message: "drain needs the name of a node", command: command) }
+        return .query(.drain(node: node, isBack: isBack), target)
+    }
+
+    /// `pin CAMPAIGN NODE`.
+    mutating func pin() throws(UsageError) -> ParsedCommand {
+        var target = AdminTarget()
+        var words: [String] = []
+        while let argument = rest.popFirst() {
+            if try takeTarget(argument, &target) { continue }
+            guard !argument.hasPrefix("-"), !argument.isEmpty, words.count < 2 else { throw unknown(argument) }
+            words.append(argument)
+        }
+        guard words.count == 2, let campaign = UUIDv7(words[0]) else {
+            throw UsageError(message: "pin needs the id of a campaign and the name of a node", command: command)
+        }
+        return .query(.pin(campaign: "\(campaign)", node: words[1]), target)
     }
 
     mutating func plan() throws(UsageError) -> ParsedCommand {

@@ -90,6 +90,10 @@ struct CommandParser {
             }
         case "plan": return try plan()
         case "simulate": return try simulate()
+        case "drain": return try drain()
+        case "pin": return try pin()
+        case "unpin":
+            return try query(needing: "the id of a campaign") { UUIDv7($0).map { .unpin(campaign: "\($0)") } }
         case "repair": return try repair()
         case "health":
             var url: String?

@@ -11,6 +11,8 @@ enum PlacementTables {
         case .timeline: timeline(answer)
         case .plan: plan(answer)
         case .diff: diff(answer)
+        case .drain: drain(answer)
+        case .pin, .unpin: pin(answer)
         }
     }
 
@@ -24,14 +26,19 @@ enum PlacementTables {
         guard let balance = answer.object("balance"), let version = answer.text("version") else { return nil }
         var nodes = TextTable(
             "NODE", "STATE", "WEIGHT", "SLOTS", "CAMPAIGNS", "CONNECTIONS", "ADDRESS", "INCARNATION")
+        var silent: [String] = []
         for node in answer.list("nodes") {
             nodes.add(
                 node.text("name"), node.text("state"), node.text("weight"), node.text("slots"),
                 node.text("campaigns"), node.text("connections"), node.text("address"), node.text("incarnation"))
+            if !node.isTrue("answered"), let name = node.text("name") { silent.append(name) }
         }
-        let summary =
+        var summary =
             "version \(version), at most \(balance.text("max") ?? "-") slots on a node, "
             + "\(balance.text("mean") ?? "-") on average"
+        let pins = answer.list("pins").count
+        if pins > 0 { summary += ", \(pins) pinned" }
+        if !silent.isEmpty { summary = "no answer from \(silent.joined(separator: ", "))\n" + summary }
         let moves = answer.list("moves")
         guard !moves.isEmpty else { return nodes.text + "\n\n\(summary); nothing is on its way" }
         return nodes.text + "\n\n" + flows(moves, by: "step", "STEP")
@@ -72,7 +79,7 @@ enum PlacementTables {
             lines.append(("why", why.text("reason") ?? "-"))
             if let rank = why.text("rank") { lines.append(("rank", "\(rank) of \(why.text("members") ?? "-")")) }
             lines.append(("share", "\(why.text("load") ?? "-") of \(why.text("cap") ?? "no") slots"))
-            lines.append(("pinned", why.isTrue("pinned") ? "yes" : "no"))
+            lines.append(("pinned", answer.text("pin").map { "to \($0)" } ?? "no"))
         }
         let snapshot = answer.text("snapshotLsn").map { "a snapshot up to row \($0)" } ?? "no snapshot"
         lines.append(("journal", "row \(answer.text("lsn") ?? "-"), \(snapshot)"))
@@ -81,9 +88,38 @@ enum PlacementTables {
             lines.append(("seq", seq))
             lines.append(("poll", answer.text("runningPoll") ?? "none runs"))
         }
+        if let subscribers = answer.object("subscribers") {
+            let (clients, nodes) = (subscribers.text("clients") ?? "-", subscribers.text("nodes") ?? "-")
+            lines.append(("followed", "by \(clients) clients on \(nodes) nodes"))
+        }
+        return aligned(lines)
+    }
+
+    private static func aligned(_ lines: [(String, String)]) -> String {
         let width = lines.map(\.0.count).max() ?? 0
         return lines.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }
             .joined(separator: "\n")
+    }
+
+    private static func drain(_ answer: AnswerObject) -> String? {
+        guard let node = answer.text("node"), let slots = answer.text("slots") else { return nil }
+        let lines = [("node", node), ("incarnation", answer.text("incarnation") ?? "-"), ("slots now", slots)]
+        let text: String
+        switch answer.text("drain") {
+        case "asked": text = "it gives its slots away and stays without any until `tumulte drain \(node) --back`"
+        case "leaving": text = "its process is about to end, and gives its slots away"
+        default: text = "it takes its share of the slots"
+        }
+        return aligned(lines + [("drain", text), ("changed", answer.isTrue("changed") ? "yes" : "it was so already")])
+    }
+
+    private static func pin(_ answer: AnswerObject) -> String? {
+        guard let campaign = answer.text("campaign"), let slot = answer.text("slot") else { return nil }
+        return aligned([
+            ("campaign", campaign), ("slot", slot), ("pinned", answer.text("pin").map { "to \($0)" } ?? "no"),
+            ("node now", answer.text("node") ?? "nobody at this moment"),
+            ("changed", answer.isTrue("changed") ? "yes" : "it was so already"),
+        ])
     }
 
     private static func timeline(_ answer: AnswerObject) -> String? {

@@ -21,18 +21,22 @@ enum SimpleHTTPClient {
     /// A plan that moves every slot between nodes with long names has 1.5 MB.
     static let answerBytesLimit = 4 << 20
 
-    /// Sends a request without a body and reads the whole answer.
+    /// Sends a request and reads the whole answer.
+    ///
+    /// - Parameter body: JSON.
     static func send(
-        _ method: String, _ url: String, _ path: String, bearer: String?
+        _ method: String, _ url: String, _ path: String, bearer: String?, body: [UInt8]? = nil
     ) throws(Failure) -> Answer {
         let (host, port) = try parse(url)
         let socket = try connect(host, port)
         defer { _ = close(socket) }
         let name = host.contains(":") ? "[\(host)]" : host
         var request =
-            "\(method) \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\nContent-Length: 0\r\n"
+            "\(method) \(path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\n"
+            + "Content-Length: \(body?.count ?? 0)\r\n"
+        if body != nil { request += "Content-Type: application/json\r\n" }
         if let bearer { request += "Authorization: Bearer \(bearer)\r\n" }
-        var bytes = Array((request + "\r\n").utf8)[...]
+        var bytes = (Array((request + "\r\n").utf8) + (body ?? []))[...]
         while !bytes.isEmpty {
             let sent = unsafe bytes.withUnsafeBytes { unsafe write(socket, $0.baseAddress, $0.count) }
             guard sent > 0 else { throw failure("sending to \(url)") }

@@ -13,6 +13,9 @@ enum Usage {
           placement  show the nodes, their slots, and what is on its way
           where      tell where a campaign is, and why
           plan       tell what would move if nodes came or went
+          drain      let a node give its slots away, or take it back
+          pin        fix the slot of a campaign to a node
+          unpin      set it free again
           timeline   show who has had a slot
           diff       compare what the database, Redis and a node say of placement
           verify     compare a live campaign with a replay of its journal
@@ -59,15 +62,31 @@ enum Usage {
         "placement": """
         usage: tumulte placement [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
-        Asks a running node for the nodes, their slots, and the slots that are on their way. Campaigns in memory and
-        connections are those of the node that answers. The admin token may also come from TUMULTE_ADMIN_TOKEN.
+        Asks a running node for the nodes, their slots, campaigns in memory and connections, and the slots that are
+        on their way. The admin token may also come from TUMULTE_ADMIN_TOKEN.
         """,
         "where": """
         usage: tumulte where CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
-        Tells which slot and node a campaign has, since when, and why. Its owner tells more than other nodes.
+        Tells which slot and node a campaign has, since when, and why, and what its owner knows of it.
         """,
-        "plan": """
+        "drain": """
+        usage: tumulte drain NODE [--back] [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        The node gives its slots to the others and stays up without any, not ready for new clients, until it is taken
+        back with --back or its process is started again. Any node may be asked.
+        """,
+        "pin": """
+        usage: tumulte pin CAMPAIGN NODE [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Fixes the campaign's slot, with every other campaign in it, to a node, as long as that one lives and takes
+        slots. It counts against the node's share.
+        """,
+        "unpin": """
+        usage: tumulte unpin CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
+
+        Sets the campaign's slot free. It stays where it is as long as its node has no more than its share.
+        """,        "plan": """
         usage: tumulte plan [--join NAME[:WEIGHT]] [--leave NAME] [--drain NAME]
                             [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 

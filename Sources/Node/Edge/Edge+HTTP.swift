@@ -102,7 +102,9 @@ extension Edge {
     /// Bodies are JSON. A browser sends that type across origins only after it has asked, so a foreign page cannot
     /// make it send one unasked.
     private func hasFittingType(_ request: HTTPRequest) -> Bool {
-        guard request.method == .post || request.method == .patch, request.path.hasPrefix("/v1/") else { return true }
+        guard request.method == .post || request.method == .patch,
+            request.path.hasPrefix("/v1/") || request.path.hasPrefix("/admin/placement/pins/")
+        else { return true }
         let type = request.header("content-type") ?? ""
         let essence = type.split(separator: ";", maxSplits: 1).first.map { $0.trimmingBlanks().lowercased() }
         return essence == "application/json"

@@ -1,5 +1,6 @@
 // The table of routes: from a method and a path to what is asked for. Pure, so that every line of it can be tested.
 
+import Cluster
 import Protocol
 import Web
 
@@ -23,7 +24,7 @@ enum Route: Equatable {
     case verify(CampaignID)
     case admin(AdminRoute)
 
-    /// Queries about placement.
+    /// Queries and wishes about placement.
     enum AdminRoute: Equatable {
         case placement
         case campaign(CampaignID)
@@ -31,6 +32,10 @@ enum Route: Equatable {
         case timeline(Slot)
         case plan
         case diff
+        /// By `POST` it is wished, by `DELETE` no longer.
+        case drain(String)
+        case pin(CampaignID)
+        case unpin(CampaignID)
     }
 
     enum HealthRoute: String {
@@ -59,6 +64,8 @@ enum Route: Equatable {
         case .admin(.timeline): "/admin/placement/slots/{n}/timeline"
         case .admin(.plan): "/admin/placement/plan"
         case .admin(.diff): "/admin/placement/diff"
+        case .admin(.drain): "/admin/nodes/{name}/drain"
+        case .admin(.pin), .admin(.unpin): "/admin/placement/pins/{campaign}"
         }
     }
 }
@@ -98,6 +105,15 @@ enum Routes {
     private static func matchAdmin(_ method: HTTPMethod, _ path: String) -> Result<Route, RouteMiss> {
         let parts = Array(path.split(separator: "/", omittingEmptySubsequences: false).dropFirst(2))
         if parts[0] == "placement" { return matchPlacement(method, parts.dropFirst()) }
+        if parts.count >= 3, parts[0] == "nodes", parts.last == "drain" {
+            // A name may hold slashes.
+            let name = parts[1..<(parts.count - 1)].joined(separator: "/")
+            guard Cluster.NodeIdentity.isName(name) else { return .failure(.notFound) }
+            guard method == .post || method == .delete else {
+                return .failure(.methodNotAllowed(allow: "POST, DELETE"))
+            }
+            return .success(.admin(.drain(name)))
+        }
         guard parts.count == 3, parts[0] == "campaigns", parts[2] == "verify" else { return .failure(.notFound) }
         guard let campaign = UUIDv7(String(parts[1])) else { return .failure(.badIdentifier) }
         return write(method, .verify(CampaignID(campaign)))
@@ -114,6 +130,13 @@ enum Routes {
         case ("campaigns", 1):
             guard let campaign = UUIDv7(String(rest[0])) else { return .failure(.badIdentifier) }
             return read(method, .admin(.campaign(CampaignID(campaign))))
+        case ("pins", 1):
+            guard let uuid = UUIDv7(String(rest[0])) else { return .failure(.badIdentifier) }
+            switch method {
+            case .post: return .success(.admin(.pin(CampaignID(uuid))))
+            case .delete: return .success(.admin(.unpin(CampaignID(uuid))))
+            default: return .failure(.methodNotAllowed(allow: "POST, DELETE"))
+            }
         case ("slots", 1), ("slots", 2):
             guard rest.count == 1 || rest[1] == "timeline" else { return .failure(.notFound) }
             guard let slot = Slot(text: rest[0]) else { return .failure(.badSlot) }

@@ -27,6 +27,10 @@ final class NodeHealth: Sendable {
         var phase = Phase.starting
         var journalFailedAt: UInt64?
         var refusedSlots = 0
+        var isDrainAsked = false
+
+        /// Who is asked to have no slots says of itself that it drains.
+        var shownPhase: Phase { phase == .ready && isDrainAsked ? .draining : phase }
     }
 
     private let state = Locked(State())
@@ -43,6 +47,9 @@ final class NodeHealth: Sendable {
 
     func enter(_ phase: Phase) { state.withLock { $0.phase = phase } }
 
+    /// The operator wishes that this node has no slots, or wishes so no longer: it is ready only then.
+    func drainAsked(_ isAsked: Bool) { state.withLock { $0.isDrainAsked = isAsked } }
+
     func journalFailed(at now: UInt64) {
         state.withLock { if $0.journalFailedAt == nil { $0.journalFailedAt = now } }
     }
@@ -54,12 +61,12 @@ final class NodeHealth: Sendable {
     func readiness(at now: UInt64) -> Report {
         state.withLock { state in
             let isLost = state.journalFailedAt.map { now &- $0 >= Self.journalPatienceNanoseconds } ?? false
-            return Report(phase: state.phase, isJournalLost: isLost)
+            return Report(phase: state.shownPhase, isJournalLost: isLost)
         }
     }
 
     func details(at now: UInt64) -> [UInt8] {
-        let (phase, failedAt, refused) = state.withLock { ($0.phase, $0.journalFailedAt, $0.refusedSlots) }
+        let (phase, failedAt, refused) = state.withLock { ($0.shownPhase, $0.journalFailedAt, $0.refusedSlots) }
         var output: [UInt8] = []
         JSONWriter.raw("{\"data\":{\"status\":", to: &output)
         JSONWriter.string(phase.rawValue, to: &output)

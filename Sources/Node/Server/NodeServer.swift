@@ -31,6 +31,7 @@ public actor NodeServer {
     private let desk: AdminDesk
     /// Who follows which campaign.
     let subscribers: SubscriberBoard
+    private let peerDesk: PeerDesk?
     private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
@@ -120,26 +121,33 @@ public actor NodeServer {
         }
         guard let settings = configuration.cluster, let clusterDirectory, case .database(let shared) = store else {
             cluster = nil
+            peerDesk = nil
             desk = AdminDesk(
                 requests: adminRequests,
                 parts: AdminDesk.Parts(
-                    nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory, shards: shards,
-                    edges: edgeInboxes, metrics: metrics, health: health, clock: clock, beside: beside, log: log))
+                    nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory,
+                    inspector: NodeInspector(shards: shards, edges: edges, metrics: metrics, membership: nil),
+                    edges: edgeInboxes, health: health, clock: clock, beside: beside, log: log))
             return
         }
+        let questions = Inbox<PeerCall>(limit: PeerDesk.questionsLimit)
         let cluster = ClusterRuntime(
             settings,
             identity: Cluster.NodeIdentity(name: configuration.nodeName, incarnation: shared.identity.incarnation),
             loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
             transport: transport,
-            parts: (shared, edgeInboxes, shards, shardInboxes, subscribers, surroundings, log))
+            parts: (shared, edgeInboxes, shards, shardInboxes, subscribers, surroundings, log), questions: questions,
+            onDrain: { health.drainAsked($0) })
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
+        let inspector = NodeInspector(
+            shards: shards, edges: edges, metrics: metrics, membership: cluster.membership)
+        peerDesk = PeerDesk(questions: questions, inspector: inspector, beside: beside)
         desk = AdminDesk(
             requests: adminRequests,
             parts: AdminDesk.Parts(
-                nodeName: configuration.nodeName, store: store, cluster: cluster, directory: directory, shards: shards,
-                edges: edgeInboxes, metrics: metrics, health: health, clock: clock, beside: beside, log: log))
+                nodeName: configuration.nodeName, store: store, cluster: cluster, directory: directory,
+                inspector: inspector, edges: edgeInboxes, health: health, clock: clock, beside: beside, log: log))
     }
 
     /// Listens, claims the slots and recovers them; returns once every poll that ran is served again.
@@ -174,6 +182,7 @@ public actor NodeServer {
     /// Takes this node's share of the slots; returns once it serves them.
     private func startAmongOthers(_ cluster: ClusterRuntime) async throws {
         await cluster.start()
+        await peerDesk?.start()
         let loops = group.loops
         linkListener = try await onLoop(loops[0]) { () throws(SystemError) in try cluster.listen(loops) }
         try await store.open(isAlone: false)
@@ -288,6 +297,7 @@ public actor NodeServer {
         }
         for edge in edges { await edge.stop() }
         await desk.stop()
+        await peerDesk?.stop()
         await cluster?.stop()
         for shard in shards { await shard.stop() }
         await journal.close()

@@ -80,6 +80,83 @@ struct CappedPlacementTests {
         #expect(CappedPlacement.homes(members: without, owners: pinned, pins: [slot: other])[11] != other)
     }
 
+    @Test func `homes with pins are fixed for ever`() {
+        let members = [
+            PlacementMember(name: "a"), PlacementMember(name: "b", weight: 2), PlacementMember(name: "tumulte_node.1"),
+        ]
+        let pins: [Slot: String] = [Slot(0): "a", Slot(1): "gone", Slot(17): "b", Slot(4095): "tumulte_node.1"]
+        let homes = CappedPlacement.homes(members: members, owners: Self.nobody, pins: pins)
+        #expect(Self.loads(homes) == ["a": 1024, "b": 2048, "tumulte_node.1": 1024])
+        #expect(homes[0] == "a" && homes[17] == "b" && homes[4095] == "tumulte_node.1" && homes[1] != "gone")
+        let key = Array("golden homes 16b".utf8)
+        #expect(SipHash.hash64(Array(homes.joined(separator: ",").utf8), key: key) == 6_047_432_291_590_131_376)
+    }
+
+    @Test(arguments: [2, 3, 10, 50, 100])
+    func `pins leave shares equal, as long as none has more pins than its share`(nodes: Int) {
+        let members = Self.members(nodes)
+        // Every sixteenth slot is pinned, to one half of the nodes.
+        var pins: [Slot: String] = [:]
+        for index in stride(from: 0, to: Slot.count, by: 16) {
+            pins[Slot(UInt16(index))] = members[index / 16 % (nodes + 1) / 2].name
+        }
+        let free = CappedPlacement.homes(members: members, owners: Self.nobody)
+        let homes = CappedPlacement.homes(members: members, owners: free, pins: pins)
+        let caps = CappedPlacement.caps(members)
+        #expect(pins.allSatisfy { homes[Int($0.key.index)] == $0.value })
+        for (name, load) in Self.loads(homes) { #expect(load <= caps[name] ?? 0) }
+        #expect(CappedPlacement.homes(members: members, owners: homes, pins: pins) == homes)
+        // Without the pins nothing moves back: everybody is within its share.
+        #expect(CappedPlacement.homes(members: members, owners: homes) == homes)
+    }
+
+    @Test func `more pins than a share crowd their node, and nobody else is over`() {
+        let members = Self.members(4)
+        var pins: [Slot: String] = [:]
+        for index in 0..<2000 { pins[Slot(UInt16(index))] = members[0].name }
+        let loads = Self.loads(CappedPlacement.homes(members: members, owners: Self.nobody, pins: pins))
+        #expect(loads[members[0].name] == 2000)
+        #expect(members.dropFirst().allSatisfy { loads[$0.name] ?? 0 <= 1024 })
+    }
+
+    @Test(arguments: UInt64(1)...20)
+    func `whatever is pinned and whoever comes and goes, the moves are needed ones`(seed: UInt64) {
+        let random = SeededRandom(seed: seed)
+        var members = Self.members(3)
+        var homes = CappedPlacement.homes(members: members, owners: Self.nobody)
+        var pins: [Slot: String] = [:]
+        for round in 0..<12 {
+            let before = homes
+            switch random.next() % 3 {
+            case 0: members.append(PlacementMember(name: "n\(round)", weight: Double(random.next() % 3 + 1)))
+            case 1 where members.count > 1: members.remove(at: Int(random.next() % UInt64(members.count)))
+            default:
+                for _ in 0..<50 {
+                    let slot = Slot(UInt16(random.next() % UInt64(Slot.count)))
+                    let name = random.next() % 5 == 0 ? "gone" : members[Int(random.next() % UInt64(members.count))].name
+                    pins[slot] = random.next() % 4 == 0 ? nil : name
+                }
+            }
+            homes = CappedPlacement.homes(members: members, owners: before, pins: pins)
+            let caps = CappedPlacement.caps(members)
+            let holding = pins.filter { caps[$0.value] != nil }
+            #expect(holding.allSatisfy { homes[Int($0.key.index)] == $0.value })
+            let load = Self.loads(homes)
+            for (name, count) in load { #expect(count <= max(caps[name] ?? 0, holding.count { $0.value == name })) }
+            // A pinned slot moves where it lay elsewhere; of the others orphans do, and what is above the room left.
+            var needed = holding.count { before[Int($0.key.index)] != $0.value }
+            var held: [String: Int] = [:]
+            for (index, owner) in before.enumerated() where holding[Slot(UInt16(index))] == nil {
+                if caps[owner] == nil { needed += 1 } else { held[owner, default: 0] += 1 }
+            }
+            for (name, count) in held {
+                let room = max(0, (caps[name] ?? 0) - holding.count { $0.value == name })
+                needed += max(0, count - room)
+            }
+            #expect(Self.moves(before, homes) == needed)
+        }
+    }
+
     @Test(arguments: UInt64(1)...20)
     func `whatever nodes do, every slot has a home within its cap, and moves are needed ones`(seed: UInt64) {
         let random = SeededRandom(seed: seed)

@@ -47,6 +47,10 @@ struct LiveAdminTests {
                 let refused = try client.ask("GET", "/admin/placement/plan?\(query)")
                 try expect(refused.status == 400 && refused.body.contains("bad_request"), refused.body)
             }
+            try expect(try client.ask("POST", "/admin/nodes/\(name)/drain").status == 409, "drained alone")
+            try expect(try client.ask("POST", "/admin/nodes/other/drain").status == 404, "drained a stranger")
+            let back = try data(try client.ask("DELETE", "/admin/nodes/\(name)/drain"))
+            try expect(back["changed"] as? Bool == false && back["slots"] as? Int == 4096, "\(back)")
         }
     }
 
@@ -65,6 +69,11 @@ struct LiveAdminTests {
             let why = running["why"] as? [String: Any] ?? [:]
             try expect(why["rank"] as? Int == 1 && why["cap"] as? Int == 4096, "\(why)")
             try expect(why["pinned"] as? Bool == false && why["load"] as? Int == 4096, "\(why)")
+            let subscribers = running["subscribers"] as? [String: Any] ?? [:]
+            try expect(subscribers["clients"] as? Int == 0 && subscribers["nodes"] as? Int == 0, "\(subscribers)")
+            let pin = "/admin/placement/pins/\(id)"
+            try expect(try client.ask("POST", pin, #"{"node":"x"}"#).status == 409, "pinned alone")
+            try expect(try data(try client.ask("DELETE", pin))["changed"] as? Bool == false, "unpinned alone")
             try expect(try client.ask("DELETE", "/v1/campaigns/\(id)").status == 204, "deleted")
             try expect(try client.ask("GET", campaigns + id).status == 404, "still there")
             let none = "01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
@@ -99,7 +108,7 @@ extension LiveClusterTests {
     }
 
     /// Asks until an answer is as it should be; the suite's time limit ends it where that never comes.
-    private func placement(
+    func placement(
         _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
     ) async throws -> [String: Any] {
         while true {
@@ -109,22 +118,29 @@ extension LiveClusterTests {
         }
     }
 
-    private func isCalm(_ placement: [String: Any], nodes: Int) -> Bool {
-        (placement["nodes"] as? [Any])?.count == nodes && (placement["moves"] as? [Any])?.isEmpty == true
+    /// Every node answers, and nothing is on its way.
+    func isCalm(_ placement: [String: Any], nodes: Int) -> Bool {
+        let found = placement["nodes"] as? [[String: Any]] ?? []
+        return found.count == nodes && found.allSatisfy { $0["answered"] as? Bool == true }
+            && (placement["moves"] as? [Any])?.isEmpty == true
     }
 
-    @Test func `every node says the same of placement, and knows of itself what others do not`() async throws {
+    @Test func `every node says the same of placement, and what the others say of themselves`() async throws {
         try await LiveCluster.with(["a", "b", "c"]) { cluster in
-            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 3) }
             var owners: [[String]] = []
             for name in ["a", "b", "c"] {
-                let placement = try data(try await query(cluster, name, "?owners=1"))
+                let placement = try await placement(cluster, at: name) { isCalm($0, nodes: 3) }
                 let nodes = placement["nodes"] as? [[String: Any]] ?? []
                 #expect(slots(placement).values.reduce(0, +) == 4096, "\(slots(placement))")
                 #expect(slots(placement).values.allSatisfy { $0 <= 1366 }, "\(slots(placement))")
                 #expect((placement["balance"] as? [String: Double])?["max"] == 1366)
                 #expect(nodes.allSatisfy { $0["state"] as? String == "live" && $0["address"] is String })
-                #expect(nodes.filter { $0["connections"] != nil }.map { $0["name"] as? String } == [name])
+                #expect(nodes.allSatisfy { $0["answered"] as? Bool == true && $0["campaigns"] is Int }, "\(nodes)")
+                #expect(nodes.allSatisfy { ($0["leaseMs"] as? Int ?? 0) > 0 && $0["drain"] is NSNull }, "\(nodes)")
+                #expect(placement["here"] as? String == name)
+                // This connection is one of them.
+                let own = nodes.first { $0["name"] as? String == name }
+                #expect(own?["connections"] as? Int ?? 0 >= 1, "\(nodes)")
                 owners.append((placement["owners"] as? [Int] ?? []).map { nodes[$0]["name"] as? String ?? "" })
             }
             #expect(owners[0].count == 4096 && owners[0] == owners[1] && owners[1] == owners[2])
@@ -138,19 +154,38 @@ extension LiveClusterTests {
         }
     }
 
-    @Test func `a campaign is found from every node, and its owner tells more`() async throws {
+    @Test func `a campaign is found from every node, with what its owner and its followers' nodes know`() async throws {
         try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            for name in ["a", "b", "c"] { _ = try await placement(cluster, at: name) { isCalm($0, nodes: 3) } }
             let id = try await cluster.ask("a", "POST", "/v1/campaigns", #"{"name":"Everywhere"}"#).id()
-            var tellers: [String] = []
-            var owner = ""
+            let launched = try await cluster.ask(
+                "b", "POST", "/v1/campaigns/\(id)/polls", #"{"question":"Which?","options":["a","b"]}"#)
+            let poll = try launched.id()
+            var followers: [LiveClient] = []
+            for (name, count) in [("a", 2), ("c", 1)] {
+                let address = try await cluster.address(name)
+                for _ in 0..<count {
+                    let client = try LiveClient(address)
+                    try client.upgrade()
+                    try client.say(#"{"op":"subscribe","id":1,"campaign":"\#(id)"}"#)
+                    _ = try client.message("subscribed")
+                    followers.append(client)
+                }
+            }
+            var seqs: Set<Int> = []
             for name in ["a", "b", "c"] {
                 let report = try data(try await query(cluster, name, "/campaigns/\(id)"))
-                if report["seq"] != nil { tellers.append(name) }
-                owner = report["node"] as? String ?? ""
-                #expect(report["lsn"] as? Int == 1 && report["epoch"] is Int, "\(report)")
+                seqs.insert(try #require(report["seq"] as? Int))
+                #expect(report["active"] as? Bool == true && report["runningPoll"] as? String == poll, "\(report)")
+                #expect(report["answered"] as? Bool == true && report["pin"] is NSNull, "\(report)")
+                let subscribers = report["subscribers"] as? [String: Any] ?? [:]
+                #expect(subscribers["nodes"] as? Int == 2 && subscribers["clients"] as? Int == 3, "\(report)")
+                #expect((subscribers["unanswered"] as? [Any])?.isEmpty == true, "\(report)")
+                #expect(report["lsn"] as? Int == 2 && report["epoch"] is Int, "\(report)")
                 #expect((report["slot"] as? Int) == CampaignID(try #require(UUIDv7(id))).slotIndex)
             }
-            #expect(tellers == [owner])
+            #expect(seqs.count == 1)
+            withExtendedLifetime(followers) {}
             #expect(try await query(cluster, "b", "/campaigns/01a1fcac-f495-72d8-ae10-2c4de5f3e0ff").status == 404)
         }
     }
@@ -166,17 +201,13 @@ extension LiveClusterTests {
             let after = try await placement(cluster, at: "c") { isCalm($0, nodes: 3) }
             #expect(slots(after) == ["a": 1366, "b": 1366, "c": 1364])
 
-            func names(_ placement: [String: Any]) -> [String] {
-                let nodes = placement["nodes"] as? [[String: Any]] ?? []
-                return (placement["owners"] as? [Int] ?? []).map { nodes[$0]["name"] as? String ?? "" }
-            }
-            var expected = names(before)
+            var expected = owners(before)
             for move in moves {
                 let slot = try #require(move["slot"] as? Int)
                 #expect(expected[slot] == move["from"] as? String && move["how"] as? String == "hand-off")
                 expected[slot] = try #require(move["to"] as? String)
             }
-            #expect(names(after) == expected)
+            #expect(owners(after) == expected)
 
             let moved = try #require(moves.first?["slot"] as? Int)
             let timeline = try data(try await query(cluster, "a", "/slots/\(moved)/timeline"))
@@ -210,6 +241,151 @@ extension LiveClusterTests {
             // The database remembers names of the dead.
             #expect((change["from"] as? [String: Any])?["node"] as? String == "a")
             #expect((change["to"] as? [String: Any])?["node"] as? String == "b")
+        }
+    }
+
+    /// Of each slot the name of who has it.
+    private func owners(_ placement: [String: Any]) -> [String] {
+        let nodes = placement["nodes"] as? [[String: Any]] ?? []
+        return (placement["owners"] as? [Int] ?? []).map { nodes[$0]["name"] as? String ?? "" }
+    }
+
+    private func state(_ placement: [String: Any], _ name: String) -> String? {
+        let nodes = placement["nodes"] as? [[String: Any]] ?? []
+        return nodes.last { $0["name"] as? String == name }?["state"] as? String
+    }
+
+    /// Applies the moves of a plan.
+    private func applied(_ plan: [String: Any], to owners: [String]) throws -> [String] {
+        var owners = owners
+        for move in plan["moves"] as? [[String: Any]] ?? [] {
+            owners[try #require(move["slot"] as? Int)] = try #require(move["to"] as? String)
+        }
+        return owners
+    }
+
+    /// Asks until a node is as ready as it should be.
+    private func readiness(_ cluster: LiveCluster, of name: String, is status: Int) async throws {
+        while try await cluster.ask(name, "GET", "/health/ready").status != status { await Task.yield() }
+    }
+
+    @Test func `a node drains and is taken back by whomever one asks, as the plan said`() async throws {
+        try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            let before = try await placement(cluster, at: "a") { isCalm($0, nodes: 3) }
+            let drain = "/admin/nodes/b/drain"
+            #expect(try await cluster.ask("a", "POST", "/admin/nodes/nobody/drain").status == 404)
+            #expect(try await cluster.ask("a", "DELETE", "/admin/nodes/nobody/drain").status == 404)
+            let idle = try data(try await cluster.ask("c", "DELETE", drain))
+            #expect(idle["changed"] as? Bool == false && idle["drain"] is NSNull, "\(idle)")
+
+            let plan = try data(try await query(cluster, "c", "/plan?drain=b"))
+            let asked = try data(try await cluster.ask("a", "POST", drain))
+            #expect(asked["changed"] as? Bool == true && asked["drain"] as? String == "asked", "\(asked)")
+            #expect(asked["node"] as? String == "b" && (asked["slots"] as? Int ?? 0) > 1000, "\(asked)")
+            #expect(try data(try await cluster.ask("b", "POST", drain))["changed"] as? Bool == false)
+            let drained = try await placement(cluster, at: "c") { isCalm($0, nodes: 3) && state($0, "b") == "drained" }
+            #expect(owners(drained) == (try applied(plan, to: owners(before))))
+            #expect(slots(drained)["b"] == 0)
+            try await readiness(cluster, of: "b", is: 503)
+            // It stays up, and forwards.
+            let id = try await cluster.ask("b", "POST", "/v1/campaigns", #"{"name":"Elsewhere"}"#).id()
+            #expect(try await cluster.ask("b", "GET", "/v1/campaigns/\(id)").status == 200)
+            #expect(try await cluster.ask("b", "GET", "/health").body.contains("draining"))
+
+            let back = try data(try await query(cluster, "a", "/plan?join=b"))
+            let taken = try data(try await cluster.ask("c", "DELETE", drain))
+            #expect(taken["changed"] as? Bool == true && taken["drain"] is NSNull, "\(taken)")
+            let after = try await placement(cluster, at: "b") { isCalm($0, nodes: 3) && state($0, "b") == "live" }
+            #expect(owners(after) == (try applied(back, to: owners(drained))))
+            try await readiness(cluster, of: "b", is: 200)
+        }
+    }
+
+    @Test func `a drain ends with its process, and the last one that serves is not drained`() async throws {
+        try await LiveCluster.with(["a", "b"]) { cluster in
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) }
+            #expect(try await cluster.ask("a", "POST", "/admin/nodes/b/drain").status == 200)
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) && state($0, "b") == "drained" }
+            let refused = try await cluster.ask("b", "POST", "/admin/nodes/a/drain")
+            #expect(refused.status == 409 && refused.body.contains("conflict"), "\(refused.body)")
+            try await cluster.stop("b", isHurried: true)
+            try await cluster.start("b")
+            let fresh = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) && state($0, "b") == "live" }
+            #expect(slots(fresh) == ["a": 2048, "b": 2048])
+
+            // Where whoever serves goes, the drained one takes over: nobody else could.
+            #expect(try await cluster.ask("b", "POST", "/admin/nodes/b/drain").status == 200)
+            try await readiness(cluster, of: "b", is: 503)
+            try await cluster.stop("a", isHurried: true)
+            let alone = try await placement(cluster, at: "b") { isCalm($0, nodes: 1) }
+            #expect(slots(alone) == ["b": 4096] && state(alone, "b") == "live")
+            try await readiness(cluster, of: "b", is: 200)
+        }
+    }
+
+    @Test func `a pinned campaign goes to its node and comes back as the plan says, and every node knows why`()
+        async throws
+    {
+        try await LiveCluster.with(["a", "b", "c"]) { cluster in
+            let calm = try await placement(cluster, at: "a") { isCalm($0, nodes: 3) }
+            let id = try await cluster.ask("a", "POST", "/v1/campaigns", #"{"name":"Here, please"}"#).id()
+            let path = "/admin/placement/pins/\(id)"
+            let number = CampaignID(try #require(UUIDv7(id))).slotIndex
+            let target = try #require(["a", "b", "c"].first { $0 != owners(calm)[number] })
+            let none = "/admin/placement/pins/01a1fcac-f495-72d8-ae10-2c4de5f3e0ff"
+            #expect(try await cluster.ask("b", "POST", path, #"{"node":"nobody"}"#).status == 404)
+            #expect(try await cluster.ask("b", "POST", none, #"{"node":"a"}"#).status == 404)
+            #expect(try await cluster.ask("b", "POST", path, #"{"name":"a"}"#).status == 400)
+            #expect(try await cluster.ask("b", "POST", path).status == 415)
+
+            let pinned = try data(try await cluster.ask("b", "POST", path, #"{"node":"\#(target)"}"#))
+            #expect(pinned["changed"] as? Bool == true && pinned["pin"] as? String == target, "\(pinned)")
+            let repeated = try await cluster.ask("c", "POST", path, #"{"node":"\#(target)"}"#)
+            #expect(try data(repeated)["changed"] as? Bool == false)
+            let there = try await placement(cluster, at: "a") {
+                isCalm($0, nodes: 3) && owners($0)[number] == target
+            }
+            #expect((there["pins"] as? [[String: Any]])?.map { $0["slot"] as? Int } == [number])
+            #expect(slots(there).values.allSatisfy { $0 <= 1366 }, "\(slots(there))")
+            for name in ["a", "b", "c"] {
+                let report = try data(try await query(cluster, name, "/campaigns/\(id)"))
+                let why = report["why"] as? [String: Any] ?? [:]
+                #expect(report["pin"] as? String == target && report["node"] as? String == target, "\(report)")
+                #expect(why["pinned"] as? Bool == true, "\(why)")
+            }
+            // The pin keeps its slot out of a plan, and is nothing while its node does not serve.
+            let plan = try data(try await query(cluster, "a", "/plan?drain=\(target)"))
+            let other = try #require(["a", "b", "c"].first { $0 != target })
+            #expect(try await cluster.ask(other, "POST", "/admin/nodes/\(target)/drain").status == 200)
+            let drained = try await placement(cluster, at: other) {
+                isCalm($0, nodes: 3) && state($0, target) == "drained"
+            }
+            #expect(owners(drained) == (try applied(plan, to: owners(there))))
+            #expect(try await cluster.ask(other, "DELETE", "/admin/nodes/\(target)/drain").status == 200)
+            _ = try await placement(cluster, at: other) { isCalm($0, nodes: 3) && owners($0)[number] == target }
+
+            let freed = try data(try await cluster.ask("a", "DELETE", path))
+            #expect(freed["changed"] as? Bool == true && freed["pin"] is NSNull, "\(freed)")
+            #expect(try data(try await cluster.ask("b", "DELETE", none))["changed"] as? Bool == false)
+            let report = try data(try await query(cluster, "c", "/campaigns/\(id)"))
+            #expect(report["pin"] is NSNull && report["node"] as? String == target, "\(report)")
+        }
+    }
+
+    @Test func `what is on its way is told with its step`() async throws {
+        try await LiveCluster.with(["a", "b"]) { cluster in
+            _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) }
+            #expect(try await cluster.ask("a", "POST", "/admin/nodes/b/drain").status == 200)
+            // Of 2,048 slots at most 256 are given away at a time: some are seen on their way, from the other node too.
+            var steps: Set<String> = []
+            _ = try await placement(cluster, at: "a") { found in
+                for move in found["moves"] as? [[String: Any]] ?? [] {
+                    #expect(move["from"] as? String != "a" && move["to"] as? String == "a", "\(move)")
+                    steps.insert(move["step"] as? String ?? "")
+                }
+                return isCalm(found, nodes: 2) && state(found, "b") == "drained"
+            }
+            #expect(steps.isSubset(of: ["waiting", "releasing", "opening"]), "\(steps)")
         }
     }
 

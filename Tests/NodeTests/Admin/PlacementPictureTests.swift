@@ -10,11 +10,13 @@ import Web
 
 struct PlacementPictureTests {
     private static func node(
-        _ incarnation: UInt128, _ name: String, draining: Bool = false, lapsed: Bool = false, weight: Double = 1
+        _ incarnation: UInt128, _ name: String, draining: Bool = false, asked: Bool = false, lapsed: Bool = false,
+        weight: Double = 1
     ) -> LeasedNode {
         LeasedNode(
             incarnation: incarnation, name: name, address: "10.0.0.\(incarnation):7400", weight: weight,
-            isDraining: draining, hasLapsed: lapsed, started: Timestamp(milliseconds: Int64(incarnation)))
+            isDraining: draining, hasLapsed: lapsed, started: Timestamp(milliseconds: Int64(incarnation)),
+            isAskedToDrain: asked)
     }
 
     private static func holdings(_ owner: (Int) -> UInt128?) -> [SlotHolding] {
@@ -22,9 +24,70 @@ struct PlacementPictureTests {
     }
 
     private static func picture(
-        _ nodes: [LeasedNode], releasing: Set<Slot> = [], _ owner: (Int) -> UInt128?
+        _ nodes: [LeasedNode], steps: [Slot: MoveStep] = [:], pins: [Int: String] = [:], _ owner: (Int) -> UInt128?
     ) -> PlacementPicture {
-        PlacementPicture(version: 5, nodes: nodes, holdings: holdings(owner), releasing: releasing, here: 1)
+        var holdings = holdings(owner)
+        for (slot, name) in pins { holdings[slot].pin = name }
+        return PlacementPicture(version: 5, nodes: nodes, holdings: holdings, steps: steps, here: 1)
+    }
+
+    @Test func `who is asked to drain gives, then has given, and serves where nobody else could`() {
+        let asked = [Self.node(1, "a", asked: true), Self.node(2, "b")]
+        let giving = Self.picture(asked) { $0 % 2 == 0 ? 1 : 2 }
+        #expect(giving.nodes.map(\.state) == [.draining, .live] && giving.members.map(\.name) == ["b"])
+        #expect(giving.nodes[0].isAskedToDrain && !giving.nodes[0].isLeaving)
+        #expect(giving.moves.count == Slot.count / 2 && giving.moves.allSatisfy { $0.to == 1 })
+        let given = Self.picture(asked) { _ in 2 }
+        #expect(given.nodes.map(\.state) == [.drained, .live] && given.moves.isEmpty)
+        // b is about to end: a has every home again.
+        let left = Self.picture([Self.node(1, "a", asked: true), Self.node(2, "b", draining: true)]) { _ in 2 }
+        #expect(left.nodes.map(\.state) == [.live, .draining] && left.moves.allSatisfy { $0.to == 0 })
+        #expect(left.nodes[1].isLeaving && left.moves.count == Slot.count)
+        // A newer process of the name is not asked.
+        let restarted = Self.picture([Self.node(1, "a", asked: true), Self.node(2, "a")]) { _ in 1 }
+        #expect(restarted.nodes.map(\.state) == [.replaced, .live])
+    }
+
+    @Test func `a node that did not answer is said to be silent, not empty`() throws {
+        let picture = Self.picture([Self.node(1, "a"), Self.node(2, "b")], pins: [7: "b"]) { $0 % 2 == 0 ? 1 : 2 }
+        let bytes = AdminDocuments.placement(
+            picture, withOwners: false, statuses: [(1, PeerStatus(campaigns: 3, connections: 5, steps: [:]))],
+            leases: [NodeLease(incarnation: 2, remainingMilliseconds: -40)])
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(text.contains(#""cap":2048,"leaseMs":null,"answered":true,"campaigns":3,"connections":5}"#), "\(text)")
+        #expect(text.contains(#""leaseMs":-40,"answered":false,"campaigns":null,"connections":null}"#), "\(text)")
+        #expect(text.contains(#""pins":[{"slot":7,"node":"b"}],"here":"a"}"#), "\(text)")
+
+        let report = SlotReport(Slot(7), in: picture, epoch: 14, newest: nil)
+        let id = CampaignID(UUIDv7(at: Timestamp(milliseconds: 5), random: 1))
+        func campaign(_ look: CampaignLook?) -> String {
+            String(
+                decoding: AdminDocuments.campaign(
+                    id, report, journal: (9, nil), look: look, voices: [(1, PeerCampaign(clients: 4, look: look))]),
+                as: UTF8.self)
+        }
+        let silent = campaign(nil)
+        #expect(silent.contains(#""subscribers":{"nodes":1,"clients":4,"unanswered":["b"]},"answered":false"#), "\(silent)")
+        #expect(silent.hasSuffix(#""active":null,"seq":null,"runningPoll":null}"#), "\(silent)")
+        // What was served under another epoch says nothing about this one.
+        for (epoch, isKnown) in [(UInt64(14), true), (13, false)] {
+            let look = CampaignLook(
+                slot: SlotLook(epoch: epoch, tail: 9), isActive: true, isDeleted: false, seq: 6, runningPoll: nil)
+            #expect(campaign(look).contains(#""answered":\#(isKnown)"#))
+            #expect(campaign(look).contains(#""seq":6"#) == isKnown)
+        }
+    }
+
+    @Test func `a pin moves its slot, and says so; one to a node that is gone is nothing`() {
+        let nodes = [Self.node(1, "a"), Self.node(2, "b")]
+        let free = Self.picture(nodes) { $0 % 2 == 0 ? 1 : 2 }
+        #expect(free.moves.isEmpty)
+        let pinned = Self.picture(nodes, pins: [6: "b", 8: "gone", 10: "a"]) { $0 % 2 == 0 ? 1 : 2 }
+        #expect(pinned.moves.first == .init(slot: Slot(6), from: 0, to: 1, step: .waiting))
+        // b gives up another one, within its share.
+        #expect(pinned.moves.count == 2 && pinned.moves[1].from == 1 && pinned.moves[1].to == 0)
+        #expect(pinned.reason(of: Slot(10))?.isPinned == true && pinned.reason(of: Slot(8))?.isPinned == false)
+        #expect(SlotReport(Slot(8), in: pinned, epoch: 1, newest: nil).pin == "gone")
     }
 
     @Test func `of nodes of one name the newest takes slots, and the states say so`() {
@@ -46,9 +109,10 @@ struct PlacementPictureTests {
     @Test func `moves are what lies elsewhere than its home, with the step that it waits for`() {
         // a drains, b is there, slots from 4000 on have nobody.
         let nodes = [Self.node(1, "a", draining: true), Self.node(2, "b")]
-        let picture = Self.picture(nodes, releasing: [Slot(8)]) { $0 >= 4000 ? nil : $0 % 2 == 0 ? 1 : 2 }
+        let picture = Self.picture(nodes, steps: [Slot(8): .releasing, Slot(9): .opening]) { $0 >= 4000 ? nil : $0 % 2 == 0 ? 1 : 2 }
         let moves = picture.moves
-        #expect(moves.count == 2000 + 96 && moves.allSatisfy { $0.to == 1 })
+        #expect(moves.count == 2000 + 96 + 1 && moves.allSatisfy { $0.to == 1 })
+        #expect(moves.first { $0.slot == Slot(9) }?.step == .opening)
         #expect(moves.first { $0.slot == Slot(8) }?.step == .releasing)
         #expect(moves.first { $0.slot == Slot(10) } == .init(slot: Slot(10), from: 0, to: 1, step: .waiting))
         #expect(moves.count { $0.step == .unowned && $0.from == nil } == 96)
@@ -63,7 +127,7 @@ struct PlacementPictureTests {
         let picture = Self.picture([Self.node(1, "a", draining: true)]) { _ in 1 }
         #expect(picture.homes.isEmpty && picture.moves.isEmpty && picture.loads == [Slot.count])
         let report = SlotReport(Slot(3), in: picture, epoch: 10, newest: nil)
-        #expect(report.owner?.name == "a" && report.home == nil && report.reason?.rank == nil && report.isHere)
+        #expect(report.owner?.name == "a" && report.home == nil && report.reason?.rank == nil && report.pin == nil)
     }
 
     @Test func `since is told only where the newest change led to the owner of now`() {
@@ -78,7 +142,7 @@ struct PlacementPictureTests {
     }
 
     @Test func `a node alone has everything`() {
-        let node = PlacementNode(name: "one", incarnation: nil, address: nil, weight: 1, state: .live)
+        let node = PlacementNode(name: "one", incarnation: nil, address: nil, weight: 1, state: .live, isMember: true)
         let picture = PlacementPicture(alone: node)
         #expect(picture.loads == [Slot.count] && picture.moves.isEmpty)
         #expect(picture.reason(of: Slot(0))?.rank == 1)
@@ -169,6 +233,31 @@ struct AdminRoutesTests {
             #expect(
                 Routes.match(.post, "/admin/placement" + path) == .failure(.methodNotAllowed(allow: "GET, HEAD")))
         }
+    }
+
+    @Test func `wishes are found by their methods`() throws {
+        let campaign = CampaignID(try #require(UUIDv7(Self.id)))
+        #expect(Routes.match(.post, "/admin/nodes/b.2/drain") == .success(.admin(.drain("b.2"))))
+        #expect(Routes.match(.delete, "/admin/nodes/a/b/drain") == .success(.admin(.drain("a/b"))))
+        let both = RouteMiss.methodNotAllowed(allow: "POST, DELETE")
+        #expect(Routes.match(.get, "/admin/nodes/b/drain") == .failure(both))
+        for path in ["/admin/nodes/drain", "/admin/nodes//drain", "/admin/nodes/a b/drain", "/admin/nodes/b"] {
+            #expect(Routes.match(.post, path) == .failure(.notFound), "\(path)")
+        }
+        let pin = "/admin/placement/pins/\(Self.id)"
+        #expect(Routes.match(.post, pin) == .success(.admin(.pin(campaign))))
+        #expect(Routes.match(.delete, pin) == .success(.admin(.unpin(campaign))))
+        #expect(Routes.match(.get, pin) == .failure(both))
+        #expect(Routes.match(.post, "/admin/placement/pins/x") == .failure(.badIdentifier))
+    }
+
+    @Test(arguments: ["", "[]", "{}", #"{"node":1}"#, #"{"node":""}"#, #"{"node":"a b"}"#, #"{"node":"ä"}"#, "{"])
+    func `a body that names no node is refused`(body: String) {
+        #expect(throws: ClientError.self) { try PinBody.node(Array(body.utf8)) }
+    }
+
+    @Test func `a pin's body names its node`() throws {
+        #expect(try PinBody.node(Array(#"{"node":"b.2"}"#.utf8)) == "b.2")
     }
 
     @Test(arguments: ["4096", "-1", "+1", "01", "x", "", "65536", "1 "])

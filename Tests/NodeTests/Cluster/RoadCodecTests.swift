@@ -124,7 +124,27 @@ struct RoadCodecTests {
             HandOffCodec.messages([
                 HandedSlot(slot: Slot(7), epoch: position.epoch, tail: 17, campaigns: [handed])
             ]).first)
+        func bytes(_ write: (inout [UInt8]) -> Void) -> [UInt8] {
+            var output: [UInt8] = []
+            write(&output)
+            return output
+        }
         let found = [
+            "question status": bytes { RoadCodec.append(.status, to: &$0) },
+            "status": bytes {
+                RoadCodec.append(
+                    PeerStatus(
+                        campaigns: 12, connections: 300, steps: [Slot(4095): .opening, Slot(7): .releasing]), to: &$0)
+            },
+            "question campaign": bytes { RoadCodec.append(.campaign(campaign), to: &$0) },
+            "campaign": bytes {
+                RoadCodec.append(
+                    PeerCampaign(
+                        clients: 41,
+                        look: CampaignLook(
+                            slot: SlotLook(epoch: 1_767_225_600, tail: 9), isActive: true, isDeleted: false, seq: 6,
+                            runningPoll: poll)), to: &$0)
+            },
             "votes": Self.encoded([
                 command(Self.vote(1, poll: poll, voter: "ann", channel: nil, key: "k1"), 3),
                 command(Self.vote(0, poll: poll, voter: "bob", channel: "north", key: nil), 300),

@@ -1,0 +1,78 @@
+// Answers what other nodes ask this one about itself, off the loops: how much it has, what is on its way, what it knows
+// of a campaign. It asks nobody in turn, so that two nodes that ask each other never wait for one another.
+//
+//   [link] ─► remote edge ─► questions ─► desk ─► shards, edges, membership
+//   [link] ◄─ remote edge ◄──────────────┘ an answer
+
+import Cluster
+import Platform
+import Protocol
+
+/// What a node knows of itself without asking anybody.
+struct NodeInspector: Sendable {
+    let shards: [Shard]
+    let edges: [Edge]
+    let metrics: NodeMetrics
+    /// `nil` for a node alone.
+    let membership: Membership?
+
+    func status() async -> PeerStatus {
+        let steps = await membership?.steps ?? [:]
+        return PeerStatus(
+            campaigns: UInt64(max(0, metrics.campaigns.value)), connections: UInt64(max(0, metrics.connections.value)),
+            steps: steps)
+    }
+
+    func campaign(_ campaign: CampaignID) async -> PeerCampaign {
+        let look = await shards[Int(Slot(of: campaign).index) % shards.count].look(at: campaign)
+        var clients = 0
+        for edge in edges { clients += await edge.followerCount(of: campaign) }
+        return PeerCampaign(clients: UInt64(clients), look: look)
+    }
+}
+
+extension Edge {
+    /// Connections of this loop that follow a campaign.
+    func followerCount(of campaign: CampaignID) -> Int { topics[campaign]?.memberCount ?? 0 }
+}
+
+actor PeerDesk {
+    /// Questions that may wait.
+    static let questionsLimit = 256
+
+    private let questions: Inbox<PeerCall>
+    private let inspector: NodeInspector
+    private let beside: (any TaskExecutor)?
+    private var pump: Task<Void, Never>?
+
+    init(questions: Inbox<PeerCall>, inspector: NodeInspector, beside: (any TaskExecutor)?) {
+        self.questions = questions
+        self.inspector = inspector
+        self.beside = beside
+    }
+
+    /// Starts to answer; call once.
+    func start() { pump = Task(executorPreference: beside) { await self.run() } }
+
+    /// Ends once the questions at hand are answered; before the links end.
+    func stop() async {
+        questions.finish()
+        await pump?.value
+    }
+
+    private func run() async {
+        while let batch = await questions.next(recycling: []) {
+            for call in batch {
+                var body: [UInt8] = []
+                switch try? RoadCodec.question(call.body.span) {
+                case .status: RoadCodec.append(await inspector.status(), to: &body)
+                case .campaign(let campaign): RoadCodec.append(await inspector.campaign(campaign), to: &body)
+                case nil:
+                    call.refuse("the question cannot be read")
+                    continue
+                }
+                call.answer(body)
+            }
+        }
+    }
+}

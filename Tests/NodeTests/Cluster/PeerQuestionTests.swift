@@ -1,0 +1,91 @@
+// What nodes ask each other about themselves: there and back, every prefix, every corrupted byte.
+
+import Platform
+import Protocol
+import Testing
+
+@testable import Node
+
+struct PeerQuestionTests {
+    private static let campaign = CampaignID(UUIDv7(at: Timestamp(milliseconds: 1_800_000_000_000), random: 7))
+
+    private static let statuses = [
+        PeerStatus(campaigns: 0, connections: 0, steps: [:]),
+        PeerStatus(
+            campaigns: 12, connections: .max,
+            steps: Dictionary(
+                uniqueKeysWithValues: (0..<Slot.count).map {
+                    (Slot(UInt16($0)), MoveStep.allCases[$0 % MoveStep.allCases.count])
+                })),
+    ]
+
+    private static let campaigns = [
+        PeerCampaign(clients: 0, look: nil),
+        PeerCampaign(
+            clients: 9,
+            look: CampaignLook(
+                slot: SlotLook(epoch: 5, tail: 3), isActive: false, isDeleted: true, seq: 300, runningPoll: nil)),
+        PeerCampaign(
+            clients: 1,
+            look: CampaignLook(
+                slot: SlotLook(epoch: 1 << 40, tail: 0), isActive: true, isDeleted: false, seq: 0,
+                runningPoll: PollID(UUIDv7(at: Timestamp(milliseconds: 5), random: 8)))),
+    ]
+
+    private static func bytes(_ write: (inout [UInt8]) -> Void) -> [UInt8] {
+        var output: [UInt8] = []
+        write(&output)
+        return output
+    }
+
+    @Test func `what a node says of itself arrives as it was sent`() throws {
+        for status in Self.statuses {
+            let bytes = Self.bytes { RoadCodec.append(status, to: &$0) }
+            #expect(try RoadCodec.status(bytes.span) == status)
+            for end in stride(from: 0, to: bytes.count, by: bytes.count > 100 ? 13 : 1) {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) { try RoadCodec.status(prefix.span) }
+            }
+            let longer = bytes + [0]
+            #expect(throws: BinaryError.self) { try RoadCodec.status(longer.span) }
+        }
+        // Slot 4096 is none; step 9 is one that a later release may know.
+        let slot: [UInt8] = [0, 0, 1, 0x80, 0x20, 1]
+        #expect(throws: BinaryError.self) { try RoadCodec.status(slot.span) }
+        let step: [UInt8] = [0, 0, 1, 5, 9]
+        #expect(try RoadCodec.status(step.span).steps == [Slot(5): .releasing])
+    }
+
+    @Test func `what a node says of a campaign arrives as it was sent`() throws {
+        for campaign in Self.campaigns {
+            let bytes = Self.bytes { RoadCodec.append(campaign, to: &$0) }
+            #expect(try RoadCodec.campaign(bytes.span) == campaign)
+            for end in bytes.indices {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) { try RoadCodec.campaign(prefix.span) }
+            }
+            for index in bytes.indices {
+                for bit in 0..<8 {
+                    var damaged = bytes
+                    damaged[index] ^= 1 << bit
+                    if let read = try? RoadCodec.campaign(damaged.span) { #expect(read != campaign) }
+                }
+            }
+        }
+    }
+
+    @Test func `questions have forms of their own`() throws {
+        for question in [PeerQuestion.status, .campaign(Self.campaign)] {
+            let bytes = Self.bytes { RoadCodec.append(question, to: &$0) }
+            #expect(try RoadCodec.question(bytes.span) == question)
+            for end in bytes.indices {
+                let prefix = Array(bytes[..<end])
+                #expect(throws: BinaryError.self) { try RoadCodec.question(prefix.span) }
+            }
+            let longer = bytes + [0]
+            #expect(throws: BinaryError.self) { try RoadCodec.question(longer.span) }
+            let other = [RoadCodec.Form.offer.rawValue] + bytes.dropFirst()
+            #expect(throws: BinaryError.self) { try RoadCodec.question(other.span) }
+        }
+    }
+}
