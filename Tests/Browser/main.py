@@ -13,6 +13,7 @@ from harness import RealServer, StandIn
 import client_tests  # noqa: F401
 import page_tests  # noqa: F401
 import access_tests  # noqa: F401
+import cluster_tests  # noqa: F401
 
 TEST_SECONDS = 240  # only a hang reaches it
 

@@ -1,4 +1,4 @@
-// The pages that the node serves from its own binary: the console, the overlay and the client module. The files of
+// The pages that the node serves from its own binary: the console, the overlay, the cluster and the client module. The files of
 // `Assets` are compiled in, so there is nothing to install beside the binary and nothing to read while serving.
 //
 // Nothing here is inline, so the policy that goes with a page forbids inline script and style altogether.
@@ -34,6 +34,9 @@ public struct Page: Sendable {
         case "/console.js": consoleScript
         case "/overlay.css": overlayStyle
         case "/overlay.js": overlayScript
+        case "/admin": admin
+        case "/admin.css": adminStyle
+        case "/admin.js": adminScript
         case "/tumulte.js": client
         case "/favicon.svg": icon
         default: isOverlay(path) ? overlay : nil
@@ -46,6 +49,9 @@ public struct Page: Sendable {
     private static let overlay = Page(html, PackageResources.overlay_html)
     private static let overlayStyle = Page(css, PackageResources.overlay_css)
     private static let overlayScript = Page(javaScript, PackageResources.overlay_js)
+    private static let admin = Page(html, PackageResources.admin_html)
+    private static let adminStyle = Page(css, PackageResources.admin_css)
+    private static let adminScript = Page(javaScript, PackageResources.admin_js)
     private static let client = Page(javaScript, PackageResources.tumulte_js)
     private static let icon = Page("image/svg+xml", PackageResources.favicon_svg)
 
