@@ -67,8 +67,8 @@ async def choose(page, node: str) -> None:
                      " && document.querySelector('#what-if-text').textContent.endsWith('would move.')")
 
 
-async def confirmed(page, node: str, words: str) -> None:
-    await page.click(f"{row(node)} .act")
+async def confirmed(page, button: str, words: str) -> None:
+    await page.click(button)
     await page.until("document.querySelector('#confirm').open")
     true(words in await page.text("#confirm-text"), await page.text("#confirm-text"))
     await page.click("#confirm-do")
@@ -112,7 +112,7 @@ async def the_page_of_a_cluster_shows_what_is_and_what_would_be_and_drains_a_nod
 
         # Drained by button, as the plan said, seen by another window on another node.
         other = await admin(scene, cluster["c"])
-        await confirmed(page, "b", "stays up without any")
+        await confirmed(page, f"{row('b')} .act", "stays up without any")
         await page.until(f"document.querySelector('{row('b')} .state').textContent === 'drained'")
         expected = owners(calm)
         for move in plan["moves"]:
@@ -127,7 +127,8 @@ async def the_page_of_a_cluster_shows_what_is_and_what_would_be_and_drains_a_nod
         await other.click(f"{row('b')} .node")
         await other.until("document.querySelector('#what-if-text').textContent.endsWith('would move.')")
         equal(await other.eval("document.querySelector('#what-if-kinds input').value"), "join")
-        await confirmed(other, "b", "takes its share")
+        equal(await other.text("#what-if-do"), "Take b back…")
+        await confirmed(other, "#what-if-do", "takes its share")
         back = await cluster.calm("a")
         for window in (page, other):
             await strip_shows(window, owners(back))

@@ -7,6 +7,7 @@ import time
 
 import client
 import http1
+import node as nodes
 import suite
 from cluster_nodes import Cluster, Follower, Voting, all_see_the_tally, epochs, follow
 from node import until
@@ -178,6 +179,33 @@ async def a_node_drains_while_people_vote_on_the_others():
         await all_have_one_vote(cluster.b, polls)
         print(f"figure: drain of a third of the slots: {took:.2f} s, {voting.acks} votes, none failed")
         print(f"figure: drain: {pause_figure(await hand_offs(cluster, mark))}")
+
+
+@test
+@within(120)
+async def a_node_is_drained_by_hand_and_taken_back_while_people_vote_on_all_of_them():
+    async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
+        voting = await Voting.held(cluster, "a", "abc")
+        followers = await follow(stack, cluster, "abc", voting)
+        async with voting:
+            await voting.more()
+            started = time.monotonic()
+            status, out, err = await nodes.command("drain", "a", "--url", cluster.b.base)
+            assert status == 0, out + err
+            await cluster.settled("b", "c")
+            took = time.monotonic() - started
+            assert (await http1.request(cluster.a, "GET", "/health/ready")).status == 503
+            await voting.more()
+            status, out, err = await nodes.command("drain", "a", "--back", "--url", cluster.a.base)
+            assert status == 0, out + err
+            await cluster.settled()
+            await voting.more()
+            await voting.close(cluster.a)
+        assert not voting.errors and not voting.unknowns, (voting.errors, voting.unknowns)
+        assert (await http1.request(cluster.a, "GET", "/health/ready")).status == 200
+        # Whoever was connected to the drained node still is.
+        await all_see_the_tally(followers, cluster.c, voting)
+        print(f"figure: drain by hand of a third of the slots: {took:.2f} s, {voting.acks} votes, none failed")
 
 
 @test

@@ -86,7 +86,8 @@ enum Usage {
         usage: tumulte unpin CAMPAIGN [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
         Sets the campaign's slot free. It stays where it is as long as its node has no more than its share.
-        """,        "plan": """
+        """,
+        "plan": """
         usage: tumulte plan [--join NAME[:WEIGHT]] [--leave NAME] [--drain NAME]
                             [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 

@@ -133,7 +133,8 @@ struct CappedPlacementTests {
             default:
                 for _ in 0..<50 {
                     let slot = Slot(UInt16(random.next() % UInt64(Slot.count)))
-                    let name = random.next() % 5 == 0 ? "gone" : members[Int(random.next() % UInt64(members.count))].name
+                    let name =
+                        random.next() % 5 == 0 ? "gone" : members[Int(random.next() % UInt64(members.count))].name
                     pins[slot] = random.next() % 4 == 0 ? nil : name
                 }
             }

@@ -50,10 +50,11 @@ struct PlacementTableTests {
         return PlacementTable(bytes: bytes + (0..<8).map { UInt8(truncatingIfNeeded: checksum >> UInt64(8 * $0)) })
     }
 
-    @Test(arguments: [
-        [0, 0], [1, 0], [2, 0, 3, 0, 1, 0x61, 3, 0, 1, 0x61], [2, 0, 3, 0, 1, 0x61, 2, 0, 1, 0x61],
-        [1, 0, 0, 0x10, 1, 0x61], [1, 0, 3, 0, 2, 0x61], [1, 0, 3, 0, 1, 0xFF], [1, 0, 3, 0, 1, 0x61, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0, 0], [1, 0], [2, 0, 3, 0, 1, 0x61, 3, 0, 1, 0x61], [2, 0, 3, 0, 1, 0x61, 2, 0, 1, 0x61],
+            [1, 0, 0, 0x10, 1, 0x61], [1, 0, 3, 0, 2, 0x61], [1, 0, 3, 0, 1, 0xFF], [1, 0, 3, 0, 1, 0x61, 0],
+        ] as [[UInt8]])
     func `pins that are none, twice, out of order or cut short are refused`(pins: [UInt8]) {
         let empty: [UInt8] = [2, 0, 0] + [UInt8](repeating: 0, count: 2 * Slot.count)
         #expect(Self.sealed(empty + [1, 0, 3, 0, 1, 0x61])?.pins == [Slot(3): "a"])

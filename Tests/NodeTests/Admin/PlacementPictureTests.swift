@@ -67,7 +67,8 @@ struct PlacementPictureTests {
                 as: UTF8.self)
         }
         let silent = campaign(nil)
-        #expect(silent.contains(#""subscribers":{"nodes":1,"clients":4,"unanswered":["b"]},"answered":false"#), "\(silent)")
+        #expect(
+            silent.contains(#""subscribers":{"nodes":1,"clients":4,"unanswered":["b"]},"answered":false"#), "\(silent)")
         #expect(silent.hasSuffix(#""active":null,"seq":null,"runningPoll":null}"#), "\(silent)")
         // What was served under another epoch says nothing about this one.
         for (epoch, isKnown) in [(UInt64(14), true), (13, false)] {
@@ -109,7 +110,9 @@ struct PlacementPictureTests {
     @Test func `moves are what lies elsewhere than its home, with the step that it waits for`() {
         // a drains, b is there, slots from 4000 on have nobody.
         let nodes = [Self.node(1, "a", draining: true), Self.node(2, "b")]
-        let picture = Self.picture(nodes, steps: [Slot(8): .releasing, Slot(9): .opening]) { $0 >= 4000 ? nil : $0 % 2 == 0 ? 1 : 2 }
+        let picture = Self.picture(nodes, steps: [Slot(8): .releasing, Slot(9): .opening]) {
+            $0 >= 4000 ? nil : $0 % 2 == 0 ? 1 : 2
+        }
         let moves = picture.moves
         #expect(moves.count == 2000 + 96 + 1 && moves.allSatisfy { $0.to == 1 })
         #expect(moves.first { $0.slot == Slot(9) }?.step == .opening)

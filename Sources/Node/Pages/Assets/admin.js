@@ -213,6 +213,9 @@ function row(node) {
   return parts;
 }
 
+const canWish = (node) => !isAlone() && node.drain !== "leaving" && node.state !== "replaced";
+const wishOf = (node) => (node.drain === "asked" ? `Take ${node.name} back` : `Drain ${node.name}`);
+
 function showNodes() {
   const keys = new Set();
   const body = $("nodes");
@@ -238,11 +241,13 @@ function showNodes() {
     for (const at of [3, 4]) parts.cells[at].classList.toggle("silent", !node.answered);
     parts.cells[5].classList.toggle("late", node.leaseMs !== null && node.leaseMs <= 0);
     setText(parts.address, node.address ?? "–");
-    parts.act.hidden = isAlone() || node.drain === "leaving" || node.state === "replaced";
-    const wish = node.drain === "asked" ? "Take back" : "Drain…";
-    setText(parts.act, wish);
-    parts.act.ariaLabel = node.drain === "asked" ? `Take ${node.name} back` : `Drain ${node.name}`;
+    parts.act.hidden = !canWish(node);
+    setText(parts.act, node.drain === "asked" ? "Take back" : "Drain…");
+    parts.act.ariaLabel = wishOf(node);
   }
+  const chosen = whatIf && placement.nodes.findLast((node) => node.name === whatIf.name);
+  $("what-if-do").hidden = !chosen || !canWish(chosen);
+  if (chosen) setText($("what-if-do"), `${wishOf(chosen)}…`);
   for (const [key, parts] of rows) {
     if (keys.has(key)) continue;
     parts.line.remove();
@@ -352,6 +357,7 @@ const signature = () => JSON.stringify([placement.version, placement.nodes.map((
   placement.moves.length, placement.pins]);
 
 $("what-if-close").addEventListener("click", closeWhatIf);
+$("what-if-do").addEventListener("click", () => confirmWish(whatIf.name));
 $("what-if-kinds").addEventListener("change", plan);
 
 // Wishes
