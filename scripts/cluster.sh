@@ -100,7 +100,7 @@ done
 a=http://127.0.0.1:$first b=http://127.0.0.1:$((first + 1)) c=http://127.0.0.1:$((first + 2))
 say "Tumulte serves on $a/ $b/ $c/ (Ctrl-C stops it)"
 cat <<END
-Logs, data and the cluster's secret are in $dir.
+Logs, data and the cluster's secret are in $dir. $a/admin shows the cluster.
 
 Try it: a campaign made on one node, a poll launched on another, votes on the third.
 

@@ -301,6 +301,17 @@ extension LiveClusterTests {
         }
     }
 
+    @Test func `a node of three times the weight gets three times the slots, as the plan said`() async throws {
+        try await LiveCluster.with(["a"]) { cluster in
+            let alone = try await placement(cluster, at: "a") { isCalm($0, nodes: 1) }
+            let plan = try data(try await query(cluster, "a", "/plan?join=b:3"))
+            try await cluster.start("b", weight: 3)
+            let both = try await placement(cluster, at: "b") { isCalm($0, nodes: 2) }
+            #expect(slots(both) == ["a": 1024, "b": 3072])
+            #expect(owners(both) == (try applied(plan, to: owners(alone))))
+        }
+    }
+
     @Test func `a drain ends with its process, and the last one that serves is not drained`() async throws {
         try await LiveCluster.with(["a", "b"]) { cluster in
             _ = try await placement(cluster, at: "a") { isCalm($0, nodes: 2) }

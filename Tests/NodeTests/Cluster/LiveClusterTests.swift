@@ -44,12 +44,13 @@ final class LiveCluster: Sendable {
     }
 
     /// Starts a node, and waits until it serves its share.
-    func start(_ name: String) async throws {
+    func start(_ name: String, weight: Double = 1) async throws {
         var configuration = NodeConfiguration()
         configuration.nodeName = name
         configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
         configuration.database = try PostgresConfiguration(url)
         configuration.cluster = try self.configuration()
+        configuration.cluster?.weight = weight
         configuration.loopCount = 2
         let node = try NodeServer(configuration, log: .silent)
         nodes.withLock { $0[name] = node }
