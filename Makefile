@@ -3,7 +3,7 @@
 # `make run` and `make test` need only a Swift toolchain (6.2 or newer), git and make: they install the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster build test test-long lint bench bench-journal clean
+.PHONY: help run cluster build test test-long lint bench bench-journal bench-forward clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ bench: ## measure against a bare epoll server on this machine
 
 bench-journal: ## measure the journal in PostgreSQL against a row per vote
 	@Benchmarks/journal.sh
+
+bench-forward: ## measure the hop between nodes against a bare relay, Redis and NATS
+	@Benchmarks/forward.sh
 
 clean: ## remove what was built (data folders stay)
 	rm -rf .build .build-tsan .build-asan .build-fuzz .build-release .cache

@@ -46,14 +46,17 @@ let fuzzers: [Target] =
         fuzzer("ClusterFrame", ["Cluster", "Platform"]),
     ]
 
-/// The load of `Benchmarks/journal.sh`; it exists only where `TUMULTE_BENCH` is set.
+/// The loads of `Benchmarks/journal.sh` and `forward.sh`; they exist only where `TUMULTE_BENCH` is set.
 let benchmarks: [Target] =
     Context.environment["TUMULTE_BENCH"] == nil
     ? []
     : [
         .executableTarget(
             name: "JournalBench", dependencies: ["Journal", "Platform", "Postgres", "Protocol"],
-            path: "Benchmarks/Journal", swiftSettings: shipped)
+            path: "Benchmarks/Journal", swiftSettings: shipped),
+        .executableTarget(
+            name: "LinkBench", dependencies: ["Cluster", "Platform", "Protocol"], path: "Benchmarks/Forward",
+            swiftSettings: shipped),
     ]
 
 let package = Package(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing on this machine: scripts/setup.sh run|test|bench
+# Installs what is missing on this machine: scripts/setup.sh run|test|bench|forward
 #
 # Debian and Ubuntu by apt-get (as root or with sudo), macOS by Homebrew; elsewhere it names what to install. Nothing
 # is asked of the network when nothing is missing. The Python environment of the tests lives in .cache/venv.
@@ -10,7 +10,8 @@ case $purpose in
     run) sets='run' ;;
     test) sets='run test bench' ;;
     bench) sets='run bench' ;;
-    *) fail "usage: scripts/setup.sh run|test|bench" ;;
+    forward) sets='run bench forward' ;;
+    *) fail "usage: scripts/setup.sh run|test|bench|forward" ;;
 esac
 
 # set | what shows that it is there | Debian, Ubuntu | Homebrew | Fedora
@@ -33,6 +34,8 @@ bench | compiler               | gcc                | llvm        | gcc
 bench | python                 | python3            | python      | python3
 bench | command taskset        | util-linux         | util-linux  | util-linux
 bench | postgres               | postgresql         | postgresql  | postgresql-server
+forward | redis                | redis-server       | redis       | redis
+forward | command nats-server  | nats-server        | nats-server | nats-server
 '
 
 has_header() {

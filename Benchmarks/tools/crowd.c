@@ -4,7 +4,8 @@
 //   crowd PORT CAMPAIGN SUBSCRIBERS        steered by lines on stdin, answers by lines on stdout:
 //       (start)        → ready N           all are subscribed
 //       vote POLL M    → voted M           the first M have voted (each as a voter of its own) and were acknowledged
-//       end            → end {…}           all have poll:end; counts of what went wrong, all 0 when nothing was lost
+//       end [TOTAL]    → end {…}           all have poll:end; counts of what went wrong, all 0 when nothing was lost;
+//                                          TOTAL: votes of the poll, where others have voted too
 //   crowd PORT CAMPAIGN churn COUNT        connects, subscribes and closes COUNT times → churned COUNT
 //
 // Each subscriber must get poll:start once, poll:end once and last, updates between them, rising positions, and an
@@ -165,6 +166,7 @@ static void command(char *line, const char *campaign) {
         cancel_at = ws_now();
         printf("cancelling\n");
     } else if (!strncmp(line, "end", 3)) {
+        sscanf(line, "end %d", &votes);
         await(&ended, count, "subscribers saw the end");
         u64 starts = 0, ends = 0, updates = 0, fewest = ~0ull;
         int lost_start = 0, lost_end = 0, no_update = 0, disorder = 0, wrong = 0, gone = 0;

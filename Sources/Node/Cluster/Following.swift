@@ -1,6 +1,7 @@
 // Which loops of this node follow what a peer owns, as the loop sees it that holds their one subscription: the loop
 // `slot % loops`. It asks the owner once for all who wish the same at a time, passes each event to the loops that
-// follow, and ends the subscription when the last one has left.
+// follow, and ends the subscription when the last one has left. Between two requests for the same wish there is a rest: a
+// crowd that arrives costs so many requests a second, however large it is.
 //
 //   edge, loop 0 ─┐ wish, leave                              ┌─► edge, loop 0
 //   edge, loop 1 ─┴──► loop slot % loops ══ link ══► owner ══┴─► edge, loop 1    (one event frame, the same object)
@@ -10,6 +11,9 @@ import Protocol
 
 /// A pure machine for one peer and loop.
 struct Following {
+    /// After an answer, until the same wish is asked for again.
+    static let restNanoseconds: UInt64 = 10_000_000
+
     /// A wish: those of several clients that are alike are one.
     struct Wish: Hashable, Sendable {
         let campaign: CampaignID
@@ -19,7 +23,7 @@ struct Following {
     private struct Entry {
         /// Loops that have been answered and have not left.
         var loops: [UInt16] = []
-        /// Requests to the owner without an outcome.
+        /// Requests to the owner without an outcome, and rests after one.
         var underway = 0
         /// Whether the owner sends the campaign's events.
         var isSubscribed = false
@@ -54,17 +58,17 @@ struct Following {
         entries[wish.campaign, default: Entry()].underway += 1
     }
 
-    /// The owner has answered: events come from now on, to the loops of these edges too. The commands that have waited
-    /// for their turn and are to be asked for now.
-    mutating func joined(_ wish: Wish, by edges: [UInt16]) -> [Command] {
-        let next = end(wish)
+    /// The owner has answered: events come from now on, to the loops of these edges too. A rest follows.
+    mutating func joined(_ wish: Wish, by edges: [UInt16]) {
         if !(entries[wish.campaign]?.isSubscribed ?? false) { untold.append(wish.campaign) }
         entries[wish.campaign]?.isSubscribed = true
         for edge in edges where !(entries[wish.campaign]?.loops.contains(edge) ?? true) {
             entries[wish.campaign]?.loops.append(edge)
         }
-        return next
     }
+
+    /// The rest is over. The commands that have come meanwhile and are to be asked for now.
+    mutating func rested(_ wish: Wish) -> [Command] { end(wish) }
 
     /// There is no answer, or a refusal. The commands that are to be asked for now.
     mutating func failed(_ wish: Wish) -> [Command] { end(wish) }

@@ -38,9 +38,11 @@ extension RemoteOwner {
     func joined(_ wish: Following.Wish, _ commands: [Command], _ result: Result<Joined, ClientError>) {
         switch result {
         case .success(let joined):
-            let next = following.joined(wish, by: commands.map(\.ticket.edge))
+            following.joined(wish, by: commands.map(\.ticket.edge))
             for command in commands { edges[Int(command.ticket.edge)].postUnbounded(.joined(command.ticket, joined)) }
-            if !next.isEmpty { ask(wish, for: next) }
+            OneShot.after(Following.restNanoseconds, on: loop) { [weak self] in
+                self?.assumeIsolated { $0.goOn(wish, $0.following.rested(wish)) }
+            }
         case .failure(let error):
             for command in commands {
                 edges[Int(command.ticket.edge)].postUnbounded(.joinFailed(command.ticket, wish.campaign, error))
@@ -51,7 +53,10 @@ extension RemoteOwner {
 
     /// There was no answer to a wish, or a refusal: whoever has had the same since is asked for next.
     func ended(_ wish: Following.Wish) {
-        let next = following.failed(wish)
+        goOn(wish, following.failed(wish))
+    }
+
+    private func goOn(_ wish: Following.Wish, _ next: [Command]) {
         if next.isEmpty { retire(wish.campaign) } else { ask(wish, for: next) }
     }
 

@@ -30,7 +30,7 @@ public actor NodeServer {
     private let cluster: ClusterRuntime?
     private let desk: AdminDesk
     /// Who follows which campaign.
-    let subscribers: SubscriberBoard
+    nonisolated let subscribers: SubscriberBoard
     private let peerDesk: PeerDesk?
     private var linkListener: TCPListener?
     private var listener: TCPListener?

@@ -11,7 +11,13 @@ private final class Held {
     var machine = Following()
 
     func wished(_ command: Command, after: Position?) -> [Command] { machine.wished(command, after: after) }
-    func joined(_ wish: Following.Wish, by edges: [UInt16]) -> [Command] { machine.joined(wish, by: edges) }
+    /// An answer, and the rest after it.
+    func joined(_ wish: Following.Wish, by edges: [UInt16]) -> [Command] {
+        machine.joined(wish, by: edges)
+        return machine.rested(wish)
+    }
+    func answered(_ wish: Following.Wish, by edges: [UInt16]) { machine.joined(wish, by: edges) }
+    func rested(_ wish: Following.Wish) -> [Command] { machine.rested(wish) }
     func failed(_ wish: Following.Wish) -> [Command] { machine.failed(wish) }
     func loops(of campaign: CampaignID) -> [UInt16] { machine.loops(of: campaign) }
     func left(_ campaign: CampaignID, _ edge: UInt16) { machine.left(campaign, edge) }
@@ -56,6 +62,23 @@ struct FollowingTests {
         #expect(following.loops(of: Self.campaign) == [0, 1])
         #expect(following.joined(Self.resumed, by: [1]).isEmpty)
         #expect(following.loops(of: Self.campaign) == [0, 1])
+    }
+
+    @Test func `after an answer a wish rests, and whoever comes meanwhile is asked for together`() {
+        let following = Held()
+        _ = following.wished(Self.command(0, connection: 1), after: nil)
+        following.answered(Self.fresh, by: [0])
+        #expect(following.loops(of: Self.campaign) == [0])
+        #expect(following.wished(Self.command(1, connection: 2), after: nil).isEmpty)
+        #expect(following.wished(Self.command(0, connection: 3), after: nil).isEmpty)
+        #expect(Self.connections(following.rested(Self.fresh)) == [2, 3])
+        following.answered(Self.fresh, by: [1, 0])
+        following.left(Self.campaign, 0)
+        following.left(Self.campaign, 1)
+        #expect(!following.retire(Self.campaign), "the rest is not over")
+        #expect(following.rested(Self.fresh).isEmpty)
+        #expect(following.retire(Self.campaign))
+        #expect(Self.connections(following.wished(Self.command(0, connection: 4), after: nil)) == [4])
     }
 
     @Test func `the subscription ends with the last loop, and not before`() {

@@ -66,11 +66,38 @@ final class LiveCluster: Sendable {
         try #require(await nodes.withLock { $0[name] }?.address)
     }
 
+    /// A client that follows the campaign of this path, once it is answered.
+    func follow(_ name: String, _ path: String) async throws -> LiveFollower {
+        let address = try await address(name)
+        return try await onThread {
+            Result {
+                let client = try LiveClient(address)
+                try client.upgrade()
+                try client.say(#"{"op":"subscribe","id":1,"campaign":"\#(path.suffix(36))"}"#)
+                _ = try client.message("subscribed")
+                return LiveFollower(client: client)
+            }
+        }.get()
+    }
+
+    /// Who follows the campaign of this path, as each node has it.
+    func subscribers(_ path: String) -> [String: SubscriberBoard.Count] {
+        guard let campaign = UUIDv7(String(path.suffix(36))).map({ CampaignID($0) }) else { return [:] }
+        return nodes.withLock { $0.mapValues { $0.subscribers.count(of: campaign) } }
+    }
+
     /// One request to one node.
     func ask(_ name: String, _ method: String, _ path: String, _ body: String? = nil) async throws -> LiveAnswer {
         let address = try await address(name)
         return try await onThread { Result { try LiveClient(address).ask(method, path, body) } }.get()
     }
+}
+
+/// A connection that is kept open.
+///
+/// `@unchecked Sendable`: nobody uses the client any more.
+struct LiveFollower: @unchecked Sendable {
+    let client: LiveClient
 }
 
 extension LiveCluster {
@@ -200,6 +227,37 @@ struct LiveClusterTests {
             try await cluster.stop("a", isHurried: false)
             try await vote("without the first", at: "c")
             try await count(3, at: "b")
+        }
+    }
+
+    @Test func `the owner of a campaign knows how many nodes and clients follow it, wherever it goes`() async throws {
+        try await LiveCluster.with(Self.names) { cluster in
+            let path = try await launch(cluster, at: "a").campaign
+            /// Asks until some node, the owner, counts so.
+            func counted(_ nodes: Int, _ clients: Int) async throws -> String {
+                while true {
+                    let counts = cluster.subscribers(path)
+                    let expected = SubscriberBoard.Count(nodes: nodes, clients: clients)
+                    if let owner = counts.first(where: { $0.value == expected })?.key { return owner }
+                    _ = try await cluster.ask("b", "GET", path)
+                }
+            }
+            var clients: [String: [LiveFollower]] = [:]
+            for (name, count) in ["a": 2, "b": 3, "c": 4] {
+                for _ in 0..<count { clients[name, default: []].append(try await cluster.follow(name, path)) }
+            }
+            let owner = try await counted(3, 9)
+            let other = owner == "b" ? "c" : "b"
+            clients[other]?.removeLast()
+            _ = try await counted(3, 8)
+            clients[other] = nil
+            _ = try await counted(2, owner == "b" ? 5 : 6)
+            // The owner leaves, and its clients with it; whoever takes over is told anew.
+            if owner != "b" { clients["b"] = [try await cluster.follow("b", path)] }
+            clients[owner] = nil
+            try await cluster.stop(owner, isHurried: false)
+            let left = clients.filter { !$0.value.isEmpty }
+            _ = try await counted(left.count, left.values.reduce(0) { $0 + $1.count })
         }
     }
 }

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""What the hop between nodes costs, beside others that carry messages on this machine, by turns:
+
+  votes  a durable vote over a binary WebSocket, one under way: to the node that owns its campaign, and to another one
+  hop    one message of 60 bytes under way, there and back: a bare TCP relay (psbench tcp), one link between two
+         processes (LinkBench), PUBLISH to SUBSCRIBE by Redis, PUB to SUB by two NATS servers with a route between them
+  load   the same with 4,096 messages under way, a second: Redis, NATS, one link; and votes by either node
+
+Nodes have one loop. Lines that begin with `figure: ` are results. Usage: forward.py LINKBENCH [options]
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "Tests" / "EndToEnd"))
+
+arguments = argparse.ArgumentParser(description=__doc__)
+arguments.add_argument("link", help="the program LinkBench")
+arguments.add_argument("--seconds", type=float, default=3, help="of each run")
+arguments.add_argument("--rounds", type=int, default=5)
+arguments.add_argument("--only", default="votes,hop,load")
+ARGUMENTS = arguments.parse_args()
+
+import client  # noqa: E402
+import tools  # noqa: E402
+from cluster_nodes import Cluster  # noqa: E402
+from node import free_port, until  # noqa: E402
+
+BYTES = 60
+WINDOW = 4096
+
+
+async def out(*command):
+    """The JSON that a load prints last."""
+    process = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+    text, _ = await process.communicate()
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\nended with status {process.returncode}")
+    return json.loads(text.decode().strip().splitlines()[-1])
+
+
+class OneLoopCluster(Cluster):
+    def node(self, name):
+        node = super().node(name)
+        node.environment |= {"TUMULTE_LOOPS": "1", "TUMULTE_LOG": "warn"}
+        return node
+
+
+class PlainRedis:
+    """A Redis without a password, which psbench does not know; nothing of it is kept."""
+
+    async def __aenter__(self):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+        )
+        await until(lambda: listens(self.port), 20, "Redis to listen")
+        return self
+
+    async def __aexit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def arguments(self):
+        return ["redis", self.port, self.port]
+
+
+class Nats:
+    """Two servers with a route between them."""
+
+    async def __aenter__(self):
+        self.ports = [free_port(), free_port()]
+        route = free_port()
+        common = ["nats-server", "-a", "127.0.0.1", "--cluster_name", "bench"]
+        self.processes = [
+            subprocess.Popen(
+                [*common, "-p", str(self.ports[0]), "--cluster", f"nats://127.0.0.1:{route}"], stderr=subprocess.DEVNULL
+            )
+        ]
+        await until(lambda: listens(route), 20, "the first NATS server")
+        self.processes.append(
+            subprocess.Popen(
+                [*common, "-p", str(self.ports[1]), "--cluster", f"nats://127.0.0.1:{free_port()}",
+                 "--routes", f"nats://127.0.0.1:{route}"], stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        )
+        await until(lambda: listens(self.ports[1]), 20, "the second NATS server")
+        return self
+
+    async def __aexit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def arguments(self):
+        return ["nats", *self.ports]
+
+
+async def listens(port):
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+class LinkOwner:
+    """The far end of a link."""
+
+    async def __aenter__(self):
+        self.process = subprocess.Popen(
+            [ARGUMENTS.link, "owner"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(await asyncio.to_thread(self.process.stdout.readline))
+        return self
+
+    async def __aexit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+async def psbench(arguments, window):
+    result = await out(tools.build("psbench"), *arguments, BYTES, 0, window, ARGUMENTS.seconds)
+    assert result["missing"] == 0, result
+    return result["p50_us"], result["p99_us"], result["delivered_per_s"]
+
+
+async def link(port, window):
+    result = await out(ARGUMENTS.link, "ask", port, BYTES, window, ARGUMENTS.seconds)
+    return result["p50_us"], result["p99_us"], result["per_s"]
+
+
+class Measured:
+    """Rounds of runs, each of (p50, p99, a second)."""
+
+    def __init__(self):
+        self.runs = {}
+
+    def note(self, name, run):
+        self.runs.setdefault(name, []).append(run)
+
+    def median(self, name, place=0):
+        return statistics.median(run[place] for run in self.runs[name])
+
+    def ratios(self, name, other, place=0):
+        return [a[place] / b[place] for a, b in zip(self.runs[name], self.runs[other])]
+
+
+def rounds(values):
+    return f"{statistics.median(values):.2f} (rounds: {', '.join(f'{value:.2f}' for value in values)})"
+
+
+async def main():
+    chosen = ARGUMENTS.only.split(",")
+    with contextlib.suppress(KeyboardInterrupt):
+        async with contextlib.AsyncExitStack() as stack:
+            redis = await stack.enter_async_context(PlainRedis())
+            nats = await stack.enter_async_context(Nats())
+            owner = await stack.enter_async_context(LinkOwner())
+            cluster = poll = campaign = None
+            if {"votes", "load"} & set(chosen):
+                cluster = await stack.enter_async_context(OneLoopCluster("ab"))
+                campaign = await cluster.campaign_of("a")
+                poll = await client.poll(cluster.a, campaign, type="STANDARD", durationSeconds=1800)
+
+            async def votes(node, window, conns):
+                result = await out(
+                    tools.build("voteload"), "--port", node.port, "--campaign", campaign["id"], "--poll", poll["id"],
+                    "--conns", conns, "--window", window, "--seconds", ARGUMENTS.seconds, "--binary",
+                )  # fmt: skip
+                return result["p50us"], result["p99us"], result["acksPerSecond"]
+
+            if "votes" in chosen or "hop" in chosen:
+                await hops(cluster if "votes" in chosen else None, redis, nats, owner, votes)
+            if "load" in chosen:
+                await load(cluster, redis, nats, owner, votes)
+
+
+async def hops(cluster, redis, nats, owner, votes):
+    one = Measured()
+    for _ in range(ARGUMENTS.rounds):
+        one.note("relay", await psbench(["tcp", 0, 0], 1))
+        one.note("link", await link(owner.port, 1))
+        one.note("redis", await psbench(redis.arguments(), 1))
+        one.note("nats", await psbench(nats.arguments(), 1))
+        if cluster:
+            one.note("here", await votes(cluster.a, 1, 1))
+            one.note("there", await votes(cluster.b, 1, 1))
+    for name, what in (("link", "one link"), ("redis", "Redis"), ("nats", "NATS, two servers")):
+        print(
+            f"figure: a message there and back, p50, as a multiple of a bare relay's: {what}"
+            f" {rounds(one.ratios(name, 'relay'))}; p99 {one.median(name, 1) / one.median('relay', 1):.2f}"
+        )
+    if not cluster:
+        return
+    # A difference of two medians: those of all rounds, since single rounds differ by more than the hop.
+    added = one.median("there") - one.median("here")
+    print(
+        f"figure: a durable vote by another node than the owner's: p50 {one.median('there') / one.median('here'):.2f} ×,"
+        f" p99 {one.median('there', 1) / one.median('here', 1):.2f} × that by the owner's node; the added p50 is"
+        f" {added / one.median('relay'):.2f} × a bare relay's, {added / one.median('redis'):.2f} × Redis',"
+        f" {added / one.median('nats'):.2f} × that of two NATS servers"
+    )
+    print(f"µs: {({name: [round(run[0], 1) for run in runs] for name, runs in one.runs.items()})}")
+
+
+async def load(cluster, redis, nats, owner, votes):
+    many = Measured()
+    for _ in range(ARGUMENTS.rounds):
+        many.note("redis", await psbench(redis.arguments(), WINDOW))
+        many.note("link", await link(owner.port, WINDOW))
+        many.note("nats", await psbench(nats.arguments(), WINDOW))
+        many.note("relay", await psbench(["tcp", 0, 0], WINDOW))
+        many.note("here", await votes(cluster.a, 64, 16))
+        many.note("there", await votes(cluster.b, 64, 16))
+    print(
+        f"figure: messages a second on one link, each answered, as a multiple of Redis PUBLISH to SUBSCRIBE:"
+        f" {rounds(many.ratios('link', 'redis', 2))}; of NATS over two servers {rounds(many.ratios('link', 'nats', 2))};"
+        f" of a bare relay {rounds(many.ratios('link', 'relay', 2))}"
+    )
+    print(
+        f"figure: durable votes a second by another node than the owner's, as a multiple of those by the owner's:"
+        f" {rounds(many.ratios('there', 'here', 2))}"
+    )
+    print(f"a second: {({name: [round(run[2]) for run in runs] for name, runs in many.runs.items()})}")
+
+
+asyncio.run(main())
