@@ -81,7 +81,7 @@ private final class Echo: LinkService {
     func serve(_ host: LinkHost, _ ticket: LinkTicket, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>) {
         // Safe: the buffer is read during the closure alone, in which the span lives.
         let body = unsafe body.withUnsafeBufferPointer { unsafe Array($0) }
-        host.assumeIsolated { $0.reply(to: ticket, FrameHeader(.reply, slot: header.slot), body: body) }
+        host.onLoop { $0.reply(to: ticket, FrameHeader(.reply, slot: header.slot), body: body) }
     }
     func unsubscribed(
         _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
@@ -94,7 +94,7 @@ private final class Echo: LinkService {
 }
 
 /// Keeps its window full, warms up for a second, then counts.
-private actor Asker: LinkHandler {
+private actor Asker: LinkHandler, LoopActor {
     private static let warmUp: UInt64 = 1_000_000_000
 
     nonisolated let loop: EventLoop
@@ -130,7 +130,7 @@ private actor Asker: LinkHandler {
         assumeIsolated { asker in
             asker.link = link
             asker.startedAt = MonotonicTime.now.nanoseconds
-            asker.loop.onTurnEnd { asker.assumeIsolated { $0.fill() } }
+            asker.loop.onTurnEnd { asker.onLoop { $0.fill() } }
         }
     }
 
@@ -141,7 +141,7 @@ private actor Asker: LinkHandler {
         let body = body
         while underWay < window {
             let token = next % UInt64(sentAt.count)
-            guard link.assumeIsolated({ $0.request(header, body: body, token: token) }) == nil else { return }
+            guard link.onLoop({ $0.request(header, body: body, token: token) }) == nil else { return }
             sentAt[Int(token)] = now
             next += 1
             underWay += 1
@@ -149,7 +149,7 @@ private actor Asker: LinkHandler {
     }
 
     nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
-        assumeIsolated { $0.took(token) }
+        onLoop { $0.took(token) }
     }
 
     private func took(_ token: UInt64) {

@@ -149,7 +149,7 @@ extension Link {
     public nonisolated func streamReceived(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer) {
         // Safe: the buffer is the loop's own, valid during this call, and the call stays on the loop's thread.
         nonisolated(unsafe) let bytes = unsafe bytes
-        assumeIsolated { unsafe $0.received(stream, bytes) }
+        onLoop { unsafe $0.received(stream, bytes) }
     }
 
     /// For the stream alone.

@@ -60,7 +60,7 @@ public protocol LinkHandler: AnyObject, Sendable {
 }
 
 /// A link to one peer.
-public actor Link: TCPStreamHandler, LinkMember {
+public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     /// What resolving and connecting may take together.
     static let connectTimeout: UInt64 = 2_000_000_000
     /// A link that was open so long counts as a success; one that is lost sooner is dialled again ever more slowly.
@@ -77,6 +77,8 @@ public actor Link: TCPStreamHandler, LinkMember {
 
     /// What the links of this loop share.
     public nonisolated let shared: LinkLoop
+    /// The loop that it lives on.
+    public nonisolated var loop: EventLoop { shared.loop }
     /// The name of the node that is dialled, or `nil` for any.
     public nonisolated let expectedName: String?
     /// Where it is dialled: a name or a numeric address, without brackets.
@@ -86,7 +88,11 @@ public actor Link: TCPStreamHandler, LinkMember {
     /// The executor is the loop.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe shared.loop.asUnownedSerialExecutor() }
 
-    var phase = Phase.away
+    var phase = Phase.away {
+        didSet { if case .open = phase { isUp = true } else { isUp = false } }
+    }
+    /// Whether the phase is `open`: asked for each frame.
+    private(set) var isUp = false
     var pipe: LinkPipe?
     var machine: LinkMachine
     let handler: any LinkHandler
@@ -146,7 +152,7 @@ public actor Link: TCPStreamHandler, LinkMember {
     ///   - token: told with the outcome.
     /// - Returns: why it was not taken, in which case the handler hears nothing of it; `nil` where it was.
     public func request(_ header: FrameHeader, body: [UInt8], token: UInt64) -> LinkRefusal? {
-        guard case .open = phase else { return .notOpen }
+        guard isUp else { return .notOpen }
         let now = shared.now
         return accept(body) { machine in machine.submit(header, body: body, token: token, now: now) }
     }
@@ -180,11 +186,11 @@ public actor Link: TCPStreamHandler, LinkMember {
         guard let pipe else { return }
         var header = header
         // Who has not shown that it belongs to the cluster learns nothing of it.
-        if !header.kind.isOfHandshake { header.tableVersion = shared.configuration.tableVersion() }
-        pipe.append(header, body)
+        if !header.kind.isOfHandshake { header.tableVersion = shared.turn.tableVersion }
+        if pipe.append(header, body) { write(pipe) }
         guard !isDirty else { return }
         isDirty = true
-        shared.assumeIsolated { $0.markDirty(self) }
+        shared.onLoop { $0.markDirty(self) }
     }
 
     /// The turn is over: one write.
@@ -192,7 +198,11 @@ public actor Link: TCPStreamHandler, LinkMember {
 
     func flush() {
         isDirty = false
-        guard let pipe, !pipe.isClosed else { return }
+        if let pipe { write(pipe) }
+    }
+
+    private func write(_ pipe: LinkPipe) {
+        guard !pipe.isClosed else { return }
         pipe.flush()
         guard case .open = phase else { return }
         if pipe.stream.isBlocked { machine.blocked() } else { machine.flushed() }
@@ -211,6 +221,7 @@ public actor Link: TCPStreamHandler, LinkMember {
     }
 
     private func frame(_ header: FrameHeader, _ body: Span<UInt8>) {
+        if isUp { return received(header, body) }
         switch phase {
         case .away: break
         case .shakingHands(var handshake):
@@ -244,7 +255,7 @@ public actor Link: TCPStreamHandler, LinkMember {
     private func noteTable(_ header: FrameHeader) {
         guard header.tableVersion > seenTable else { return }
         seenTable = header.tableVersion
-        if seenTable > shared.configuration.tableVersion() { handler.linkSawTable(self, seenTable) }
+        if seenTable > shared.turn.tableVersion { handler.linkSawTable(self, seenTable) }
     }
 
     func run(_ actions: [LinkHandshake.Action]) {

@@ -32,11 +32,33 @@ public final class LinkCounters: Sendable {
 
     private static func count(_ pair: Pair) -> Count { Count(frames: pair.frames.value, bytes: pair.bytes.value) }
 
-    func noteSent(_ kind: FrameKind, _ bytes: Int) { Self.note(outgoing[Int(kind.rawValue)], bytes) }
-    func noteReceived(_ kind: FrameKind, _ bytes: Int) { Self.note(incoming[Int(kind.rawValue)], bytes) }
+    func noteSent(_ kind: FrameKind, _ count: Count) { Self.note(outgoing[Int(kind.rawValue)], count) }
+    func noteReceived(_ kind: FrameKind, _ count: Count) { Self.note(incoming[Int(kind.rawValue)], count) }
 
-    private static func note(_ pair: Pair, _ bytes: Int) {
-        pair.frames.increment()
-        pair.bytes.add(UInt64(bytes))
+    private static func note(_ pair: Pair, _ count: Count) {
+        pair.frames.add(count.frames)
+        pair.bytes.add(count.bytes)
+    }
+}
+
+/// Frames of one kind in a row, counted together.
+struct LinkRun {
+    private var kind = FrameKind.ping
+    private var count = LinkCounters.Count()
+
+    /// Takes in a frame; a run of another kind that ends with it is passed on.
+    @inline(__always)
+    mutating func note(_ kind: FrameKind, _ bytes: Int, _ pass: (FrameKind, LinkCounters.Count) -> Void) {
+        if kind != self.kind { end(pass) }
+        self.kind = kind
+        count.frames += 1
+        count.bytes += UInt64(bytes)
+    }
+
+    /// Passes on what has gathered.
+    mutating func end(_ pass: (FrameKind, LinkCounters.Count) -> Void) {
+        guard count.frames > 0 else { return }
+        pass(kind, count)
+        count = LinkCounters.Count()
     }
 }

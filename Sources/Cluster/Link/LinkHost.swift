@@ -35,7 +35,7 @@ public protocol LinkService: AnyObject, Sendable {
 }
 
 /// The accepted links of one loop.
-public actor LinkHost: TCPStreamHandler, LinkMember {
+public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
     /// Handshakes that run at a time; a further connection is refused.
     public static let handshakesLimit = 64
     /// Links at a time; a further connection is refused.
@@ -43,6 +43,8 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
 
     /// What the links of this loop share.
     public nonisolated let shared: LinkLoop
+    /// The loop that it lives on.
+    public nonisolated var loop: EventLoop { shared.loop }
     /// The executor is the loop.
     public nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe shared.loop.asUnownedSerialExecutor() }
 
@@ -165,7 +167,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
 
     private func write(_ link: HostedLink, _ header: FrameHeader, _ body: Span<UInt8>) {
         var header = header
-        if !header.kind.isOfHandshake { header.tableVersion = shared.configuration.tableVersion() }
+        if !header.kind.isOfHandshake { header.tableVersion = shared.turn.tableVersion }
         let size = ClusterFrame.byteCount(header, bodyBytes: body.count)
         if !link.machine.admits(size, waiting: link.pipe.waitingBytes) {
             // A large turn is written in parts; what a slow dialer does not take ends its link.
@@ -174,13 +176,13 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
                 return end(link, ServingFault.tooSlow.description)
             }
         }
-        link.pipe.append(header, body)
+        if link.pipe.append(header, body) { flush(link) }
         guard !link.isDirty else { return }
         link.isDirty = true
         dirty.append(link)
         guard !isDirty else { return }
         isDirty = true
-        shared.assumeIsolated { $0.markDirty(self) }
+        shared.onLoop { $0.markDirty(self) }
     }
 
     nonisolated func turnEnded() { assumeIsolated { $0.flushAll() } }
@@ -244,7 +246,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     private func noteTable(_ peer: LinkPeer, _ header: FrameHeader) {
         guard header.tableVersion > seenTable else { return }
         seenTable = header.tableVersion
-        if seenTable > shared.configuration.tableVersion() { service.hostSawTable(self, peer, seenTable) }
+        if seenTable > shared.turn.tableVersion { service.hostSawTable(self, peer, seenTable) }
     }
 
     private func run(_ link: HostedLink, _ actions: [LinkHandshake.Action]) {
@@ -303,7 +305,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember {
     public nonisolated func streamReceived(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer) {
         // Safe: the buffer is the loop's own, valid during this call, and the call stays on the loop's thread.
         nonisolated(unsafe) let bytes = unsafe bytes
-        assumeIsolated { unsafe $0.received(stream, bytes) }
+        onLoop { unsafe $0.received(stream, bytes) }
     }
 
     /// For the stream alone.

@@ -45,7 +45,7 @@ protocol LinkMember: AnyObject, Sendable {
 }
 
 /// The links of one loop.
-public actor LinkLoop {
+public actor LinkLoop: LoopActor {
     /// Between two looks at deadlines, pings and pauses.
     static let tickInterval: UInt64 = 50_000_000
 
@@ -58,6 +58,7 @@ public actor LinkLoop {
     public nonisolated let counters = LinkCounters()
 
     nonisolated let configuration: LinkConfiguration
+    nonisolated let turn: LinkTurn
     nonisolated let resolver: AddressResolver
 
     private var members: [any LinkMember] = []
@@ -70,6 +71,7 @@ public actor LinkLoop {
     public init(on loop: EventLoop, configuration: LinkConfiguration) {
         self.loop = loop
         self.configuration = configuration
+        turn = LinkTurn(configuration)
         resolver = AddressResolver(on: loop)
     }
 
@@ -91,7 +93,8 @@ public actor LinkLoop {
         await resolver.close()
     }
 
-    nonisolated var now: UInt64 { configuration.clock.monotonic().nanoseconds }
+    /// The time of this turn.
+    nonisolated var now: UInt64 { turn.now }
 
     func add(_ member: any LinkMember) { members.append(member) }
 
@@ -104,6 +107,7 @@ public actor LinkLoop {
     func markDirty(_ member: any LinkMember) { dirty.append(member) }
 
     private func turnEnded() {
+        turn.ended()
         guard !dirty.isEmpty else { return }
         swap(&dirty, &writing)
         for member in writing { member.turnEnded() }
@@ -111,8 +115,46 @@ public actor LinkLoop {
     }
 
     private func tick() {
+        turn.ended()
         let now = now
         for member in members { member.ticked(now: now) }
         turnEnded()
     }
+}
+
+/// What is asked for each frame and changes little within one turn of a loop: the time, and the version of the table.
+///
+/// `@unchecked Sendable`: it is touched on its loop's thread alone.
+final class LinkTurn: @unchecked Sendable {
+    private let clock: any Clock
+    private let readTableVersion: @Sendable () -> UInt64
+    private var readAt: UInt64 = 0
+    private var version: UInt64 = 0
+
+    init(_ configuration: LinkConfiguration) {
+        clock = configuration.clock
+        readTableVersion = configuration.tableVersion
+    }
+
+    /// The time at which the turn first asked.
+    @inline(__always)
+    var now: UInt64 {
+        if readAt == 0 { read() }
+        return readAt
+    }
+
+    /// The version of the placement table at that time.
+    @inline(__always)
+    var tableVersion: UInt64 {
+        if readAt == 0 { read() }
+        return version
+    }
+
+    private func read() {
+        readAt = max(1, clock.monotonic().nanoseconds)
+        version = readTableVersion()
+    }
+
+    /// The next call begins another turn.
+    func ended() { readAt = 0 }
 }

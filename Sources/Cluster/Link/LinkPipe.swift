@@ -14,27 +14,73 @@ public struct LinkTraffic: Hashable, Sendable {
 }
 
 final class LinkPipe {
+    /// What leaves, changed as one for each frame.
+    private struct Sending {
+        /// Frames that wait for the end of the turn or, while the socket takes nothing, for the socket.
+        var outbox: [UInt8] = []
+        var frames: UInt64 = 0
+        var writes: UInt64 = 0
+        var run = LinkRun()
+
+        mutating func append(_ header: FrameHeader, _ body: Span<UInt8>, _ counters: LinkCounters) -> Int {
+            let before = outbox.count
+            ClusterFrame.append(header, body: body, to: &outbox)
+            frames += 1
+            run.note(header.kind, outbox.count - before, counters.noteSent)
+            return outbox.count
+        }
+    }
+
+    /// What arrives.
+    private struct Receiving {
+        var decoder = FrameDecoder(frameBytesLimit: LinkHandshake.frameBytesLimit)
+        var frames: UInt64 = 0
+        var run = LinkRun()
+
+        mutating func next(
+            _ chunk: Span<UInt8>, _ offset: inout Int, _ counters: LinkCounters
+        ) throws(FrameError) -> FrameDecoder.Found? {
+            guard let found = try decoder.next(chunk, &offset) else { return nil }
+            frames += 1
+            let bodyBytes =
+                switch found.body {
+                case .chunk(let range), .assembled(let range): range.count
+                }
+            let bytes = ClusterFrame.byteCount(found.header, bodyBytes: bodyBytes)
+            run.note(found.header.kind, bytes, counters.noteReceived)
+            return found
+        }
+    }
+
     let stream: TCPStream
-    private var decoder = FrameDecoder(frameBytesLimit: LinkHandshake.frameBytesLimit)
-    /// Frames that wait for the end of the turn or, while the socket takes nothing, for the socket.
-    private var outbox: [UInt8] = []
+    private var receiving = Receiving()
+    private var sending = Sending()
     private(set) var isClosed = false
-    private(set) var traffic = LinkTraffic()
     private let counters: LinkCounters
 
-    /// A buffer that a large turn left behind is let go above this.
-    private static let keptBytesLimit = 256 * 1024
+    /// So much is written before the turn is over: the other end begins to read, and the buffer stays in the cache.
+    private static let writeBytesTarget = 64 * 1024
+    /// A buffer that waited for a socket is let go above this.
+    private static let keptBytesLimit = 128 * 1024
 
     init(_ stream: TCPStream, _ counters: LinkCounters) {
         self.stream = stream
         self.counters = counters
     }
 
+    var traffic: LinkTraffic {
+        var traffic = LinkTraffic()
+        traffic.framesSent = sending.frames
+        traffic.writes = sending.writes
+        traffic.framesReceived = receiving.frames
+        return traffic
+    }
+
     /// Bytes that wait here.
-    var waitingBytes: Int { outbox.count }
+    var waitingBytes: Int { sending.outbox.count }
 
     /// The handshake is over: frames may have their full length.
-    func opened() { decoder.frameBytesLimit = ClusterFrame.frameBytesLimit }
+    func opened() { receiving.decoder.frameBytesLimit = ClusterFrame.frameBytesLimit }
 
     /// Reads frames until the bytes are used up or `take` has closed the pipe.
     func received(
@@ -42,39 +88,35 @@ final class LinkPipe {
     ) throws(FrameError) {
         let chunk = unsafe Span<UInt8>(_unsafeBytes: UnsafeRawBufferPointer(bytes))
         var offset = 0
-        while !isClosed, let found = try decoder.next(chunk, &offset) {
-            traffic.framesReceived += 1
+        defer { receiving.run.end(counters.noteReceived) }
+        while !isClosed, let found = try receiving.next(chunk, &offset, counters) {
             switch found.body {
-            case .chunk(let range):
-                noteReceived(found.header, range.count)
-                take(found.header, chunk.extracting(range))
+            case .chunk(let range): take(found.header, chunk.extracting(range))
             case .assembled(let range):
-                noteReceived(found.header, range.count)
                 // A reference of its own: `take` may send or close, and the decoder goes on with the next frame.
-                let assembled = decoder.assembled
+                let assembled = receiving.decoder.assembled
                 take(found.header, assembled.span.extracting(range))
             }
         }
     }
 
-    private func noteReceived(_ header: FrameHeader, _ bodyBytes: Int) {
-        counters.noteReceived(header.kind, ClusterFrame.byteCount(header, bodyBytes: bodyBytes))
-    }
-
-    func append(_ header: FrameHeader, _ body: Span<UInt8>) {
-        guard !isClosed else { return }
-        let before = outbox.count
-        ClusterFrame.append(header, body: body, to: &outbox)
-        traffic.framesSent += 1
-        counters.noteSent(header.kind, outbox.count - before)
+    /// Gathers a frame. Whether so much waits that it should be written before the turn is over.
+    func append(_ header: FrameHeader, _ body: Span<UInt8>) -> Bool {
+        guard !isClosed else { return false }
+        return sending.append(header, body, counters) >= Self.writeBytesTarget
     }
 
     /// Writes what was gathered, where the socket takes anything. What it takes only a part of is kept by the stream.
     func flush() {
-        guard !isClosed, !outbox.isEmpty, !stream.isBlocked else { return }
-        traffic.writes += 1
-        unsafe outbox.withUnsafeBytes { unsafe stream.write($0) }
-        if outbox.capacity > Self.keptBytesLimit { outbox = [] } else { outbox.removeAll(keepingCapacity: true) }
+        sending.run.end(counters.noteSent)
+        guard !isClosed, !sending.outbox.isEmpty, !stream.isBlocked else { return }
+        sending.writes += 1
+        unsafe sending.outbox.withUnsafeBytes { unsafe stream.write($0) }
+        if sending.outbox.capacity > Self.keptBytesLimit {
+            sending.outbox = []
+        } else {
+            sending.outbox.removeAll(keepingCapacity: true)
+        }
     }
 
     /// Lets what the socket takes leave, then closes.
@@ -82,13 +124,13 @@ final class LinkPipe {
         guard !isClosed else { return }
         flush()
         isClosed = true
-        outbox = []
+        sending.outbox = []
         stream.close()
     }
 
     /// The stream has closed by itself.
     func closed() {
         isClosed = true
-        outbox = []
+        sending.outbox = []
     }
 }

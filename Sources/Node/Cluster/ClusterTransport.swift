@@ -65,7 +65,7 @@ struct ClusterTransport: Transport {
             return true
         }
         // The edge and this owner live on one loop.
-        owner.assumeIsolated { $0.send(messages) }
+        owner.onLoop { $0.send(messages) }
         return true
     }
 

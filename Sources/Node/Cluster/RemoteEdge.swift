@@ -9,7 +9,7 @@ import Cluster
 import Platform
 import Protocol
 
-actor RemoteEdge: LinkService {
+actor RemoteEdge: LinkService, LoopActor {
     nonisolated let index: UInt16
     nonisolated let loop: EventLoop
     nonisolated let inbox: Inbox<EdgeMessage>
@@ -123,7 +123,7 @@ actor RemoteEdge: LinkService {
         do throws(BinaryError) {
             if header.kind == .subscribe {
                 let wish = try RoadCodec.subscription(body)
-                return assumeIsolated { $0.subscribe(ticket, wish, peer.identity.incarnation) }
+                return onLoop { $0.subscribe(ticket, wish, peer.identity.incarnation) }
             }
             let now = clock.now()
             var cursor = BinaryCursor()
@@ -131,18 +131,18 @@ actor RemoteEdge: LinkService {
             switch form {
             case .offer, .handOver, .status, .campaignStatus:
                 let bytes = Array(copying: body)
-                assumeIsolated { $0.call(form, bytes, peer.identity.incarnation, ticket) }
+                onLoop { $0.call(form, bytes, peer.identity.incarnation, ticket) }
             case .commands:
                 let (campaign, received) = try RoadCodec.commands(&cursor, body, at: now)
                 try cursor.finish(body)
-                assumeIsolated { $0.request(ticket, campaign, received) }
+                onLoop { $0.request(ticket, campaign, received) }
             case .creation:
                 let creation = try RoadCodec.creation(&cursor, body, at: now, ticket: .ofEdge(index))
                 try cursor.finish(body)
-                assumeIsolated { $0.request(ticket, creation) }
+                onLoop { $0.request(ticket, creation) }
             }
         } catch {
-            assumeIsolated { $0.refuse(ticket, header.slot, .malformed) }
+            onLoop { $0.refuse(ticket, header.slot, .malformed) }
         }
     }
 
@@ -260,7 +260,7 @@ actor RemoteEdge: LinkService {
     }
 
     private func reply(_ request: Request, _ body: [UInt8]) {
-        host?.assumeIsolated { $0.reply(to: request.ticket, FrameHeader(.reply, slot: request.slot), body: body) }
+        host?.onLoop { $0.reply(to: request.ticket, FrameHeader(.reply, slot: request.slot), body: body) }
     }
 
     private func joined(_ ticket: ReplyTicket, _ joined: Joined) {
@@ -316,7 +316,7 @@ actor RemoteEdge: LinkService {
         let encoded = event.encoded
         var isAnyGone = false
         for link in links {
-            let isSent = host.assumeIsolated { $0.publish(on: link, header, body: encoded) }
+            let isSent = host.onLoop { $0.publish(on: link, header, body: encoded) }
             if !isSent { isAnyGone = true }
         }
         if isAnyGone { leaveIfUnused(event.campaign) }

@@ -74,7 +74,7 @@ extension RemoteOwner {
         switch header.kind {
         case .event:
             guard let event = try? RoadCodec.event(body) else { return }
-            assumeIsolated { $0.arrived(event) }
+            onLoop { $0.arrived(event) }
         case .moved:
             guard let slot = header.slot else { return }
             if let notice = MovedNotice(body) { hints.take(slot, notice.target, epoch: header.epoch) }

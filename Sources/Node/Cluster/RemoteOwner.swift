@@ -12,7 +12,7 @@ import Cluster
 import Platform
 import Protocol
 
-actor RemoteOwner: LinkHandler {
+actor RemoteOwner: LinkHandler, LoopActor {
     /// Milliseconds that a command may take in all.
     static let patienceMilliseconds: Int64 = 5000
 
@@ -151,7 +151,7 @@ actor RemoteOwner: LinkHandler {
         guard let link else { return handBack(request) }
         let token = freeTokens.popLast() ?? UInt64(requests.count)
         if token == requests.count { requests.append(nil) }
-        switch link.assumeIsolated({ $0.request(header, body: body, token: token) }) {
+        switch link.onLoop({ $0.request(header, body: body, token: token) }) {
         case nil:
             requests[Int(token)] = request
             return
@@ -170,10 +170,10 @@ actor RemoteOwner: LinkHandler {
     // MARK: - Outcomes
 
     nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
-        guard let request = assumeIsolated({ $0.take(token) }) else { return }
+        guard let request = onLoop({ $0.take(token) }) else { return }
         // Read here, where the frame lies.
         let outcome = outcome(of: request, header, body)
-        assumeIsolated { $0.settle(request, outcome) }
+        onLoop { $0.settle(request, outcome) }
     }
 
     /// The request under a token, which is free again: a link has one outcome for each.

@@ -9,10 +9,37 @@ public struct Checksum: Sendable {
     private static let prime4: UInt64 = 0x85EB_CA77_C2B2_AE63
     private static let prime5: UInt64 = 0x27D4_EB2F_1656_67C5
 
-    private var lane1: UInt64
-    private var lane2: UInt64
-    private var lane3: UInt64
-    private var lane4: UInt64
+    /// What full stripes of 32 bytes are mixed into.
+    private struct Lanes: Sendable {
+        var first: UInt64
+        var second: UInt64
+        var third: UInt64
+        var fourth: UInt64
+
+        @inline(__always)
+        init(seed: UInt64) {
+            first = seed &+ prime1 &+ prime2
+            second = seed &+ prime2
+            third = seed
+            fourth = seed &- prime1
+        }
+
+        @inline(__always)
+        mutating func consume(_ bytes: RawSpan, from start: Int, stripes: Int) {
+            var (a, b, c, d) = (first, second, third, fourth)
+            var offset = start
+            for _ in 0..<stripes {
+                a = round(a, word(bytes, offset))
+                b = round(b, word(bytes, offset + 8))
+                c = round(c, word(bytes, offset + 16))
+                d = round(d, word(bytes, offset + 24))
+                offset += 32
+            }
+            (first, second, third, fourth) = (a, b, c, d)
+        }
+    }
+
+    private var lanes: Lanes
     private let seed: UInt64
     private var total: UInt64 = 0
     /// Fewer than 32 bytes that wait for the rest of their stripe.
@@ -21,10 +48,7 @@ public struct Checksum: Sendable {
     /// Starts an empty checksum; the journal always uses seed 0.
     public init(seed: UInt64 = 0) {
         self.seed = seed
-        lane1 = seed &+ Self.prime1 &+ Self.prime2
-        lane2 = seed &+ Self.prime2
-        lane3 = seed
-        lane4 = seed &- Self.prime1
+        lanes = Lanes(seed: seed)
     }
 
     /// The checksum of one whole array.
@@ -36,11 +60,10 @@ public struct Checksum: Sendable {
 
     /// The checksum of one piece of memory; allocates nothing.
     public static func of(_ bytes: RawSpan) -> UInt64 {
-        var checksum = Checksum()
         let stripes = bytes.byteCount / 32
-        checksum.total = UInt64(bytes.byteCount)
-        checksum.consume(bytes, from: 0, stripes: stripes)
-        return checksum.finished(bytes, from: stripes * 32)
+        var lanes = Lanes(seed: 0)
+        lanes.consume(bytes, from: 0, stripes: stripes)
+        return finished(lanes, seed: 0, total: UInt64(bytes.byteCount), bytes, from: stripes * 32)
     }
 
     /// The checksum of integers, each as eight little-endian bytes.
@@ -65,10 +88,10 @@ public struct Checksum: Sendable {
             guard rest.count == 32 else { return }
             let stripe = rest
             rest.removeAll(keepingCapacity: true)
-            unsafe consume(stripe.span.bytes, from: 0, stripes: 1)
+            unsafe lanes.consume(stripe.span.bytes, from: 0, stripes: 1)
         }
         let stripes = (bytes.count - offset) / 32
-        unsafe consume(bytes.span.bytes, from: offset, stripes: stripes)
+        unsafe lanes.consume(bytes.span.bytes, from: offset, stripes: stripes)
         offset += stripes * 32
         if offset < bytes.count { rest.append(contentsOf: bytes[offset...]) }
     }
@@ -88,56 +111,48 @@ public struct Checksum: Sendable {
     }
 
     /// The checksum of everything added so far.
-    public var value: UInt64 { unsafe finished(rest.span.bytes, from: 0) }
+    public var value: UInt64 {
+        unsafe Self.finished(lanes, seed: seed, total: total, rest.span.bytes, from: 0)
+    }
 
     /// Takes in the tail, fewer than 32 bytes, and mixes.
-    private func finished(_ tail: RawSpan, from start: Int) -> UInt64 {
+    @inline(__always)
+    private static func finished(
+        _ lanes: Lanes, seed: UInt64, total: UInt64, _ tail: RawSpan, from start: Int
+    ) -> UInt64 {
         var hash: UInt64
         if total >= 32 {
-            hash = Self.rotate(lane1, 1) &+ Self.rotate(lane2, 7)
-            hash = hash &+ Self.rotate(lane3, 12) &+ Self.rotate(lane4, 18)
-            hash = (hash ^ Self.round(0, lane1)) &* Self.prime1 &+ Self.prime4
-            hash = (hash ^ Self.round(0, lane2)) &* Self.prime1 &+ Self.prime4
-            hash = (hash ^ Self.round(0, lane3)) &* Self.prime1 &+ Self.prime4
-            hash = (hash ^ Self.round(0, lane4)) &* Self.prime1 &+ Self.prime4
+            hash = rotate(lanes.first, 1) &+ rotate(lanes.second, 7)
+            hash = hash &+ rotate(lanes.third, 12) &+ rotate(lanes.fourth, 18)
+            hash = (hash ^ round(0, lanes.first)) &* prime1 &+ prime4
+            hash = (hash ^ round(0, lanes.second)) &* prime1 &+ prime4
+            hash = (hash ^ round(0, lanes.third)) &* prime1 &+ prime4
+            hash = (hash ^ round(0, lanes.fourth)) &* prime1 &+ prime4
         } else {
-            hash = seed &+ Self.prime5
+            hash = seed &+ prime5
         }
         hash = hash &+ total
         var offset = start
         while tail.byteCount - offset >= 8 {
-            hash ^= Self.round(0, Self.word(tail, offset))
-            hash = Self.rotate(hash, 27) &* Self.prime1 &+ Self.prime4
+            hash ^= round(0, word(tail, offset))
+            hash = rotate(hash, 27) &* prime1 &+ prime4
             offset += 8
         }
         if tail.byteCount - offset >= 4 {
-            var half: UInt64 = 0
-            for index in 0..<4 { half |= UInt64(Self.byte(tail, offset + index)) << UInt64(8 * index) }
-            hash ^= half &* Self.prime1
-            hash = Self.rotate(hash, 23) &* Self.prime2 &+ Self.prime3
+            // Safe: the span checks its bounds, and every bit pattern is a UInt32.
+            let half = unsafe tail.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self)
+            hash ^= UInt64(UInt32(littleEndian: half)) &* prime1
+            hash = rotate(hash, 23) &* prime2 &+ prime3
             offset += 4
         }
         while offset < tail.byteCount {
-            hash ^= UInt64(Self.byte(tail, offset)) &* Self.prime5
-            hash = Self.rotate(hash, 11) &* Self.prime1
+            hash ^= UInt64(byte(tail, offset)) &* prime5
+            hash = rotate(hash, 11) &* prime1
             offset += 1
         }
-        hash = (hash ^ (hash >> 33)) &* Self.prime2
-        hash = (hash ^ (hash >> 29)) &* Self.prime3
+        hash = (hash ^ (hash >> 33)) &* prime2
+        hash = (hash ^ (hash >> 29)) &* prime3
         return hash ^ (hash >> 32)
-    }
-
-    private mutating func consume(_ bytes: RawSpan, from start: Int, stripes: Int) {
-        var (a, b, c, d) = (lane1, lane2, lane3, lane4)
-        var offset = start
-        for _ in 0..<stripes {
-            a = Self.round(a, Self.word(bytes, offset))
-            b = Self.round(b, Self.word(bytes, offset + 8))
-            c = Self.round(c, Self.word(bytes, offset + 16))
-            d = Self.round(d, Self.word(bytes, offset + 24))
-            offset += 32
-        }
-        (lane1, lane2, lane3, lane4) = (a, b, c, d)
     }
 
     @inline(__always)
