@@ -58,6 +58,9 @@ if stage 'build, release' scripts/build.sh; then
         Tests/EndToEnd/recovery.py --campaigns 10000 --polls 500 && record recovery 'ten thousand campaigns' || true
     stage 'tables of PostgreSQL over ten minutes' python Tests/EndToEnd/bloat.py \
         && record bloat 'tables of PostgreSQL over ten minutes' || true
+    stage 'a thousand people on three nodes' python Tests/EndToEnd/cluster_users.py \
+        && record users 'a thousand people on three nodes' || true
+    stage 'a cluster from a backup' python Tests/EndToEnd/cluster_backup.py || true
     stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
     stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
     stage 'journal in PostgreSQL' Benchmarks/journal.sh && record journal 'journal in PostgreSQL' || true

@@ -1,0 +1,99 @@
+"""A cluster is put back to a backup of its database: what the backup holds is there, and clients whose places are of a
+time that never was start over."""
+
+import asyncio
+import os
+import pathlib
+import signal
+import subprocess
+
+import client
+import database
+import suite
+from cluster_nodes import Cluster, Follower
+from suite import test, within
+
+arguments = suite.parser("cluster backup")
+ARGUMENTS = arguments.parse_args()
+
+
+def tool(*words):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (words, done.stderr)
+
+
+async def ballots(cluster, poll, first, count, option):
+    replies = await asyncio.gather(
+        *(
+            client.vote(cluster.all()[number % 3], poll, option=option, voter=f"voter-{number}")
+            for number in range(first, first + count)
+        )
+    )
+    assert all(reply.status == 200 for reply in replies), [reply.body for reply in replies if reply.status != 200][:3]
+
+
+async def stop(cluster):
+    for node in cluster.all():
+        node.signal(signal.SIGTERM)
+    for node in cluster.all():
+        assert await node.ended() == 0, node.log_tail()
+
+
+@test
+@within(180)
+async def a_cluster_comes_back_from_a_backup_and_clients_start_over():
+    async with Cluster() as cluster:
+        kept = await client.poll(cluster.a, await client.campaign(cluster.a), type="UNIQUE", durationSeconds=3600)
+        ended = await client.poll(cluster.b, await client.campaign(cluster.b), type="UNIQUE", durationSeconds=3600)
+        await ballots(cluster, kept, 0, 60, option=0)
+        await ballots(cluster, ended, 0, 30, option=2)
+        dump = pathlib.Path(cluster.a.folder) / "backup.sql"
+        # What OPERATIONS.md tells: a dump is a picture of one moment, so it may be taken while people vote.
+        await asyncio.to_thread(tool, "pg_dump", "--format=plain", f"--file={dump}", cluster.url)
+
+        await ballots(cluster, kept, 60, 40, option=1)
+        assert (await client.cancel(cluster.c, ended)).status == 200
+        forgotten = await client.campaign(cluster.c, name="After the backup")
+        places = {}
+        for poll in (kept, ended):
+            async with Follower.on(cluster.b, {"id": poll["campaignId"]}) as follower:
+                places[poll["campaignId"]] = {"epoch": follower.position[0], "seq": follower.position[1]}
+
+        await stop(cluster)
+        server, name = cluster.url.rsplit("/", 1)
+        maintenance = os.environ["TUMULTE_TEST_POSTGRES"]
+        await asyncio.to_thread(database.sql, maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+        await asyncio.to_thread(database.sql, maintenance, f"CREATE DATABASE {name}")
+        await asyncio.to_thread(tool, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", cluster.url, "-f", str(dump))
+        await asyncio.gather(*(node.start() for node in cluster.all()))
+        await cluster.settled()
+
+        # The backup holds sixty votes of one poll, and the other still runs.
+        tally = await cluster.tallies(kept)
+        assert tally["votes"] == [60, 0, 0] and tally["status"] == "RUNNING", tally
+        tally = await cluster.tallies(ended)
+        assert tally["votes"] == [0, 0, 30] and tally["status"] == "RUNNING", tally
+        missing = await client.http1.request(cluster.a, "GET", f"/v1/campaigns/{forgotten['id']}")
+        assert missing.status == 404, missing.body
+        for node in cluster.all():
+            for poll, votes in ((kept, [60, 0, 0]), (ended, [0, 0, 30])):
+                campaign = poll["campaignId"]
+                async with client.websocket(node) as socket:
+                    answer = await socket.subscribe(campaign, after=places[campaign])
+                    assert answer["recovered"] is False, answer
+                    assert answer["poll"]["votes"] == votes and answer["poll"]["status"] == "RUNNING", answer
+                    # Positions go on above every place that a client may remember.
+                    assert answer["epoch"] > places[campaign]["epoch"], (answer, places[campaign])
+        # Voters of the time that never was vote again, those of the backup are remembered.
+        await ballots(cluster, kept, 60, 40, option=1)
+        again = await client.vote(cluster.b, kept, option=0, voter="voter-3")
+        assert again.data["status"] == "same", again.body
+        assert (await cluster.tallies(kept))["votes"] == [60, 40, 0]
+        for poll in (kept, ended):
+            verdict = await client.verify(cluster.c, poll["campaignId"])
+            assert verdict["ok"], verdict
+        print("figure: a cluster put back to a backup serves it, and clients with later places start over")
+
+
+if __name__ == "__main__":
+    suite.run(ARGUMENTS.only, parallel=1)
