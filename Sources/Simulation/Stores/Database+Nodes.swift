@@ -82,11 +82,13 @@ extension Database {
     private func living() -> PostgresResult {
         let nodes = tables.nodes.filter { !$0.isDead }
         return Self.rows(
-            [.uuid, .text, .text, .float8, .bool, .bool, .timestamp],
+            [.uuid, .text, .text, .float8, .bool, .bool, .timestamp, .bool],
             nodes.map {
                 [
                     .uuid($0.incarnation), .text($0.name), .text($0.address), .float8($0.weight),
                     .bool($0.isDraining), .bool($0.expires < now), .timestamp($0.started),
+                    // Nobody drains a node by hand here, and nobody pins a slot.
+                    .bool(false),
                 ]
             })
     }

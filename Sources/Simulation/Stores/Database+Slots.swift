@@ -59,9 +59,9 @@ extension Database {
     private func holdings() -> PostgresResult {
         if let known = knownHoldings, known.epochSum == tables.epochSum { return known.result }
         let rows = tables.leases.enumerated().map { slot, row -> [PostgresValue] in
-            [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null]
+            [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null, .null]
         }
-        let result = Self.rows([.int32, .int64, .uuid], rows)
+        let result = Self.rows([.int32, .int64, .uuid, .text], rows)
         knownHoldings = (tables.epochSum, result)
         return result
     }
