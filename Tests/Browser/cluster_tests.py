@@ -171,6 +171,13 @@ async def the_page_of_a_cluster_finds_campaigns_and_tells_silent_nodes(scene):
         for node in calm["nodes"]:
             true(f"{node['name']} has {node['slots']}" in strip["name"], strip["name"])
         true(any(one["role"] == "button" and one["name"] == "Drain a" for one in nodes), "a button's name")
+        await page.tab_to("Drain a")
+        await page.key("Enter")
+        await page.until("document.querySelector('#confirm').open")
+        equal(await page.focused(), "confirm-cancel", "focus in the question")
+        await page.key("Enter")
+        await page.until("!document.querySelector('#confirm').open")
+        equal(await page.focused(), "Drain a", "focus after it")
         for dark in (False, True):
             await page.scheme(dark)
             await page.still()

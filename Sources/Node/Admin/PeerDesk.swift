@@ -1,7 +1,7 @@
 // Answers what other nodes ask this one about itself, off the loops: how much it has, what is on its way, what it knows
 // of a campaign. It asks nobody in turn, so that two nodes that ask each other never wait for one another.
 //
-//   [link] ─► remote edge ─► questions ─► desk ─► shards, edges, membership
+//   [link] ─► remote edge ─► questions ─► desk ─► shards, subscribers, membership
 //   [link] ◄─ remote edge ◄──────────────┘ an answer
 
 import Cluster
@@ -11,7 +11,7 @@ import Protocol
 /// What a node knows of itself without asking anybody.
 struct NodeInspector: Sendable {
     let shards: [Shard]
-    let edges: [Edge]
+    let subscribers: SubscriberBoard
     let metrics: NodeMetrics
     /// `nil` for a node alone.
     let membership: Membership?
@@ -25,15 +25,8 @@ struct NodeInspector: Sendable {
 
     func campaign(_ campaign: CampaignID) async -> PeerCampaign {
         let look = await shards[Int(Slot(of: campaign).index) % shards.count].look(at: campaign)
-        var clients = 0
-        for edge in edges { clients += await edge.followerCount(of: campaign) }
-        return PeerCampaign(clients: UInt64(clients), look: look)
+        return PeerCampaign(clients: UInt64(subscribers.clients(of: campaign)), look: look)
     }
-}
-
-extension Edge {
-    /// Connections of this loop that follow a campaign.
-    func followerCount(of campaign: CampaignID) -> Int { topics[campaign]?.memberCount ?? 0 }
 }
 
 actor PeerDesk {

@@ -126,7 +126,8 @@ public actor NodeServer {
                 requests: adminRequests,
                 parts: AdminDesk.Parts(
                     nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory,
-                    inspector: NodeInspector(shards: shards, edges: edges, metrics: metrics, membership: nil),
+                    inspector: NodeInspector(
+                        shards: shards, subscribers: subscribers, metrics: metrics, membership: nil),
                     edges: edgeInboxes, health: health, clock: clock, beside: beside, log: log))
             return
         }
@@ -141,7 +142,7 @@ public actor NodeServer {
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
         let inspector = NodeInspector(
-            shards: shards, edges: edges, metrics: metrics, membership: cluster.membership)
+            shards: shards, subscribers: subscribers, metrics: metrics, membership: cluster.membership)
         peerDesk = PeerDesk(questions: questions, inspector: inspector, beside: beside)
         desk = AdminDesk(
             requests: adminRequests,
