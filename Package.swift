@@ -102,6 +102,7 @@ let package = Package(
         .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
         tests(
             "NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal"]),
+        tests("SimulationTests", ["Simulation", "Platform", "Postgres"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
     ] + fuzzers + benchmarks
 )

@@ -85,6 +85,12 @@ final class Stage: Sendable {
     let toEdge = Inbox<EdgeMessage>(limit: 10_000)
     /// Slots that the shard gave up.
     let fenced = Inbox<Slot>(limit: 10)
+    let lease = Lease()
+
+    /// Until when the node may show what it owns.
+    final class Lease: Sendable {
+        let deadline = Locked<UInt64>(.max)
+    }
     let shard: Shard
     let campaign: CampaignID
     let slot: Slot
@@ -96,7 +102,8 @@ final class Stage: Sendable {
         let context = ShardContext(
             clock: clock, random: random, journal: journal,
             transport: LoopTransport(shards: [toShard], edges: [toEdge]),
-            metrics: metrics, health: health, log: .silent, onFenced: { [fenced] slot in fenced.post(slot) })
+            metrics: metrics, health: health, log: .silent, onFenced: { [fenced] slot in fenced.post(slot) },
+            leaseDeadline: { [lease] in lease.deadline.withLock { $0 } })
         shard = Shard(index: 0, loop: group.loops[0], inbox: toShard, context: context)
         campaign = CampaignID(UUIDv7(at: clock.now(), random: 99))
         slot = Slot(of: campaign)

@@ -104,6 +104,10 @@ public final class PostgresJournal: Journal {
     /// Who this node is.
     public var identity: NodeIdentity { core.identity }
 
+    /// Until when this node may show what it owns, in monotonic nanoseconds; 0 once it was declared dead. After it
+    /// another node may own its slots. Asked from any thread.
+    public var leaseDeadline: UInt64 { core.leaseDeadline.withLock { $0 } }
+
     /// Figures of the connections.
     public var connections: PostgresStatistics { core.pool.statistics }
 

@@ -31,7 +31,11 @@ actor PostgresJournalCore {
     nonisolated var statements: PostgresStatements { options.statements }
 
     var slots: [Slot: Held] = [:]
-    var lease: LeaseMachine
+    var lease: LeaseMachine {
+        didSet { leaseDeadline.withLock { $0 = lease.deadline } }
+    }
+    /// The lease's deadline, for other threads.
+    nonisolated let leaseDeadline = Locked<UInt64>(0)
     var lanes: [FlushLane] = []
     /// Outcomes that may not be told while the lease is suspended.
     var withheld: [@Sendable () -> Void] = []

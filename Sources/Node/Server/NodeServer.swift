@@ -92,12 +92,15 @@ public actor NodeServer {
         let transport: any Transport =
             configuration.cluster == nil
             ? loopTransport : ClusterTransport(local: loopTransport, loopCount: loops, peers: peers)
-        let shardContext = ShardContext(
+        var shardContext = ShardContext(
             clock: clock, random: random, journal: journal, transport: transport, metrics: metrics, health: health,
             log: log,
             idleNanoseconds: UInt64(configuration.idleSeconds) * 1_000_000_000,
             onFenced: { [fencedSlots] in fencedSlots.postUnbounded($0) }, beside: beside)
-        let shards = group.loops.indices.map {
+        if configuration.cluster != nil, case .database(let shared) = store {
+            shardContext.leaseDeadline = { shared.leaseDeadline }
+        }
+        let shards = group.loops.indices.map { [shardContext] in
             Shard(index: $0, loop: group.loops[$0], inbox: shardInboxes[$0], context: shardContext)
         }
         self.shards = shards

@@ -35,6 +35,8 @@ actor Shard {
     var idles = DeadlineQueue()
     /// Monotonic nanoseconds at the start of this turn.
     var turnStartedAt: UInt64 = 0
+    /// The node's lease had lapsed then.
+    var isSuspended = false
     /// Reads of dormant campaigns that are going on.
     var activations: [CampaignID: Task<Void, Never>] = [:]
     /// The journal refused or failed the last row: commands that write are refused until a row commits.
@@ -93,6 +95,7 @@ actor Shard {
         var recycled: [ShardMessage] = []
         while let batch = await inbox.next(recycling: recycled) {
             turnStartedAt = context.clock.monotonic().nanoseconds
+            isSuspended = turnStartedAt >= context.leaseDeadline()
             for message in batch { await take(message) }
             await applyCommands()
             await sealAndSubmit()
@@ -106,6 +109,7 @@ actor Shard {
 
     func take(_ message: ShardMessage) async {
         switch message {
+        case .road(let message) where isSuspended: suspend(message)
         case .road(.commands(let campaign, let commands)): route(commands, to: campaign)
         case .road(.create(let creation)): await create(creation)
         case .rows(let outcomes): for outcome in outcomes { await answered(outcome) }
@@ -127,7 +131,7 @@ actor Shard {
 
     // MARK: - Commands
 
-    private func route(_ commands: [Command], to campaign: CampaignID) {
+    func route(_ commands: [Command], to campaign: CampaignID) {
         guard let entry = campaigns[campaign] else { return routeElsewhere(commands, campaign) }
         guard entry.slot.leaving == nil else { return handBack(commands) }
         entry.usedAt = turnStartedAt

@@ -50,14 +50,21 @@ final class Probes: @unchecked Sendable {
     }
 
     private func watchOwners() {
-        guard !isOwned else { return concludeIfDone() }
+        concludeIfDone()
+        guard doneAt == nil else { return }
         scenario.world.after(Span.milliseconds(20)) { [self] in watchOwners() }
     }
 
-    /// Every slot belongs to a process that lives.
+    /// Every slot belongs to a process that lives: the newest of its machine, which is there.
     private var isOwned: Bool {
         let tables = scenario.database.tables
-        let living = Set(tables.nodes.filter { !$0.isDead && $0.expires > scenario.world.wall }.map(\.incarnation))
+        var living: Set<UInt128> = []
+        for node in scenario.nodes where node.host != nil {
+            guard let row = tables.nodes.last(where: { $0.name == node.name }), !row.isDead,
+                row.started >= node.startedAt
+            else { continue }
+            living.insert(row.incarnation)
+        }
         return tables.leases.allSatisfy { row in row.owner.map { living.contains($0) } ?? false }
     }
 

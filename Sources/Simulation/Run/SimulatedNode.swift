@@ -22,6 +22,8 @@ final class SimulatedNode: @unchecked Sendable {
     private(set) var host: Host?
     private var server: NodeServer?
     private var life: UInt64 = 0
+    /// By the wall clock, of this life.
+    private(set) var startedAt = Timestamp(milliseconds: 0)
     /// When it last crashed, or was declared dead.
     private(set) var crashedAt: UInt64?
     /// For how long it has stood still, in all its lives.
@@ -47,6 +49,7 @@ final class SimulatedNode: @unchecked Sendable {
         let host = Host(world, scenario.network, machine: machine)
         self.host = host
         phase = .starting
+        startedAt = world.wall
         let dice = Dice(seed: scenario.seed, use: 1_000 + UInt64(machine) * 100 + life)
         let beside = LoopGroup(count: 1, name: "beside", driver: host).loops[0]
         var surroundings = NodeSurroundings()

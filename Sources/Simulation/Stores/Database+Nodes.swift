@@ -23,9 +23,12 @@ extension Database {
             return changeNode(values) { $0.isDraining = true }
         case ("nodes.living", _): return DatabaseWork { [self] in (living(), []) }
         case ("nodes.bury", _): return bury()
+        case ("placement.version", _):
+            return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.placementVersion)]]), []) }
         case ("placement.next", _):
+            guard case .uint64(let seen) = values[0] else { preconditionFailure(name) }
             return DatabaseWork(locks: [RowLock(key: .placement, mode: .noKeyUpdate)]) { [self] in
-                let next = tables.placementVersion + 1
+                let next = max(tables.placementVersion, seen) + 1
                 return (Self.rows([.int64], [[.uint64(next)]]), [{ $0.placementVersion = next }])
             }
         default: return nil

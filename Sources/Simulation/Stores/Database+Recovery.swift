@@ -40,8 +40,29 @@ extension Database {
                 preconditionFailure(name)
             }
             return DatabaseWork { [self] in (journalRows(slot, after: lsn, limit: Int(limit)), []) }
+        case ("nodes.rows", .int32Array(let slots)?):
+            guard case .uint64Array(let lsns) = values[1] else { preconditionFailure(name) }
+            return DatabaseWork { [self] in (rows(zip(slots, lsns).sorted { $0.0 < $1.0 }), []) }
         default: return nil
         }
+    }
+
+    /// Rows after a place, of several slots.
+    private func rows(_ places: [(Int32, UInt64)]) -> PostgresResult {
+        var rows: [[PostgresValue]] = []
+        for (slot, place) in places {
+            for (lsn, row) in tables.journal[Int(slot)].filter({ $0.key > place }).sorted(by: { $0.key < $1.key }) {
+                rows.append(Self.columns(lsn, row) + [.int32(slot)])
+            }
+        }
+        return Self.rows([.int64, .int64, .uuid, .int32, .bytes, .bytes, .int64, .int32], Array(rows.prefix(4096)))
+    }
+
+    private static func columns(_ lsn: UInt64, _ row: JournalRow) -> [PostgresValue] {
+        [
+            .uint64(lsn), .uint64(row.epoch), .uuid(row.flush), .int32(row.count), .bytes(row.campaigns),
+            .bytes(row.payload), .uint64(row.checksum),
+        ]
     }
 
     private func headers(_ slots: [Int32]) -> PostgresResult {
@@ -102,11 +123,6 @@ extension Database {
         let rows = tables.journal[Int(slot)].filter { $0.key > lsn }.sorted { $0.key < $1.key }.prefix(limit)
         return Self.rows(
             [.int64, .int64, .uuid, .int32, .bytes, .bytes, .int64],
-            rows.map { lsn, row in
-                [
-                    .uint64(lsn), .uint64(row.epoch), .uuid(row.flush), .int32(row.count), .bytes(row.campaigns),
-                    .bytes(row.payload), .uint64(row.checksum),
-                ]
-            })
+            rows.map { Self.columns($0, $1) })
     }
 }

@@ -15,14 +15,16 @@ extension Database {
             return DatabaseWork { [self] in (holdings(), []) }
         case "nodes.version":
             return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.epochSum)]]), []) }
-        case "slots.owned":
-            guard case .uuid(let owner) = values[0] else { preconditionFailure(name) }
+        case "nodes.owned":
+            guard case .int32Array(let slots) = values[0], case .uuid(let owner) = values[1] else {
+                preconditionFailure(name)
+            }
             return DatabaseWork { [self] in
-                let owned = tables.leases.indices.filter { tables.leases[$0].owner == owner }
-                return (
-                    Self.rows(
-                        [.int32, .int64], owned.map { [.int32(Int32($0)), .uint64(tables.leases[$0].epoch)] }), []
-                )
+                let owned = slots.filter { tables.leases[Int($0)].owner == owner }
+                let rows = owned.map { slot -> [PostgresValue] in
+                    [.int32(slot), .uint64(tables.leases[Int(slot)].epoch), .uint64(tables.tail(slot))]
+                }
+                return (Self.rows([.int32, .int64, .int64], rows), [])
             }
         case "claim.self":
             guard case .uuid(let node) = values[0] else { preconditionFailure(name) }
@@ -49,7 +51,7 @@ extension Database {
             return DatabaseWork { [self] in
                 (Self.rows([.int32, .int64], slots.map { [.int32($0), .uint64(tables.tail($0))] }), [])
             }
-        case "claim.log": return DatabaseWork { (PostgresResult(tag: "INSERT 0 1"), []) }
+        case "claim.log", "nodes.report": return DatabaseWork { (PostgresResult(tag: "INSERT 0 1"), []) }
         case "nodes.cede": return cede(values)
         default: return nil
         }
@@ -108,9 +110,10 @@ extension Database {
         locks += wanted.sorted().map { RowLock(key: .slot($0), mode: ownerLock) }
         return DatabaseWork(locks: locks) { [self] in
             let moved = tables.isAlive(target) ? held().filter { wanted.contains($0) } : []
-            guard !moved.isEmpty else { return (Self.rows([.int32], []), []) }
+            guard !moved.isEmpty else { return (Self.rows([.int32, .int64], []), []) }
             onCession?(target, moved)
-            return (Self.rows([.int32], moved.map { [.int32($0)] }), [change(moved, to: target).write])
+            let (epochs, write) = change(moved, to: target)
+            return (Self.rows([.int32, .int64], zip(moved, epochs).map { [.int32($0), .uint64($1)] }), [write])
         }
     }
 }

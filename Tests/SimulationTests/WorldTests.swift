@@ -1,0 +1,44 @@
+// Whole runs, few of them: `scripts/simulate.sh` makes two hundred. They are slow here, without the optimizer.
+
+import Foundation
+import Testing
+
+@testable import Simulation
+
+@Suite(.timeLimit(.minutes(10)), .serialized)
+struct WorldTests {
+    @Test(arguments: [UInt64(2), 30]) func `three nodes with faults do nothing wrong`(seed: UInt64) {
+        let report = Simulation.run(seed: seed)
+        #expect(report.violations == [])
+        #expect(report.ackedVotes > 500)
+        #expect(report.servedAfter.map { $0 <= 4_000_000_000 } == true)
+    }
+
+    @Test(arguments: [Plant.ackBeforeCommit, .skippedEvent]) func `a planted bug is found`(plant: Plant) {
+        #expect(Simulation.run(seed: 1, plant: plant).violations != [])
+    }
+
+    @Test(
+        .enabled(
+            if: ProcessInfo.processInfo.environment["SWIFT_DETERMINISTIC_HASHING"] != nil,
+            "SWIFT_DETERMINISTIC_HASHING is not set: hash tables have another order in each run"))
+    func `the same seed gives the same run`() {
+        #expect(Simulation.run(seed: 3).trace == Simulation.run(seed: 3).trace)
+    }
+
+    @Test func `events come in the order of their moments, and of their ties at one moment`() {
+        var heap = EventHeap()
+        let dice = Dice(seed: 1, use: 1)
+        for _ in 0..<500 {
+            heap.push(World.Event(at: dice.within(0...50), tie: dice.next(), host: nil, loop: nil) {})
+        }
+        var last: (UInt64, UInt64) = (0, 0)
+        var count = 0
+        while let event = heap.pop() {
+            #expect((event.at, event.tie) >= last)
+            last = (event.at, event.tie)
+            count += 1
+        }
+        #expect(count == 500)
+    }
+}
