@@ -54,6 +54,10 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case pong = 0x11
     /// The listener takes no further requests and answers those that it has.
     case goodbye = 0x12
+    /// The dialer wishes to speak with another node by way of the listener: the target of the header.
+    case relay = 0x13
+    /// From here on the listener passes bytes on between the dialer and the target.
+    case relayed = 0x14
 
     /// Something for the owner of a slot, which one answer follows.
     case request = 0x20
@@ -89,7 +93,7 @@ public struct FrameFlags: OptionSet, Hashable, Sendable {
 
     /// The command may have been delivered before, and carries what makes a second delivery harmless.
     public static let again = FrameFlags(rawValue: 1)
-    /// A node passed the frame on because its sender could not reach the target.
+    /// Kept for frames that a node passes on by themselves; no release sends it.
     public static let relayed = FrameFlags(rawValue: 2)
 
     /// Bits that a receiver must know: none is defined yet.

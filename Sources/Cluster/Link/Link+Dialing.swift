@@ -16,6 +16,7 @@ extension Link {
     public func close() async {
         isClosing = true
         attempt?.cancel()
+        detour.probe?.cancel()
         endPause()
         end(.local)
         await dialing?.value
@@ -33,29 +34,44 @@ extension Link {
         }
     }
 
-    /// Connects and stays until the connection is over.
+    /// Connects and stays until the connection is over. A path on which words vanished is not tried first.
     private func attemptOnce() async {
+        let isBroken = detour.takeBroken()
+        if isBroken, await stayThroughRelay() { return }
+        if await stayDirectly() || isBroken { return }
+        _ = await stayThroughRelay()
+    }
+
+    /// - Returns: whether there was a connection.
+    private func stayDirectly() async -> Bool {
         let deadline = MonotonicTime(nanoseconds: shared.loop.monotonic.nanoseconds + Self.connectTimeout)
         let addresses: [TCPAddress]
         do throws(ResolveError) {
             addresses = try await shared.resolver.resolve(host, deadline: deadline)
         } catch {
-            return note("\(error)")
+            note("\(error)")
+            return false
         }
         for address in addresses {
-            guard !isClosing else { return }
+            guard !isClosing else { return false }
             let now = shared.loop.monotonic
-            guard now < deadline else { return note("connecting took too long") }
-            switch await connect(
-                TCPAddress(bytes: address.bytes, port: port), timeout: deadline.nanoseconds - now.nanoseconds)
-            {
+            guard now < deadline else {
+                note("connecting took too long")
+                return false
+            }
+            let place = TCPAddress(bytes: address.bytes, port: port)
+            detour.directAddress = place
+            switch await connect(place, timeout: deadline.nanoseconds - now.nanoseconds) {
             case .failure(let error): note("\(error)")
-            case .success(let stream): return await stay(stream)
+            case .success(let stream):
+                await stay(stream)
+                return true
             }
         }
+        return false
     }
 
-    private func connect(_ address: TCPAddress, timeout: UInt64) async -> Result<TCPStream, SystemError> {
+    func connect(_ address: TCPAddress, timeout: UInt64) async -> Result<TCPStream, SystemError> {
         let outcome: Result<TCPStream, SystemError> = await withCheckedContinuation { continuation in
             attempt = TCPConnectAttempt(to: address, on: shared.loop, timeoutNanoseconds: timeout) { outcome in
                 continuation.resume(returning: outcome)
@@ -65,21 +81,25 @@ extension Link {
         return outcome
     }
 
-    private func stay(_ stream: TCPStream) async {
+    func stay(_ stream: TCPStream) async {
         guard !isClosing else { return stream.close() }
         await withCheckedContinuation { continuation in
             whileConnected = continuation
             stream.handler = self
             pipe = LinkPipe(stream, shared.counters)
-            let configuration = shared.configuration
-            var handshake = LinkHandshake(
-                .dialer, as: configuration.identity, versions: configuration.versions, key: configuration.key,
-                expectedName: expectedName, random: configuration.random, now: shared.now)
-            let actions = handshake.connected()
-            phase = .shakingHands(handshake)
             stream.startReading()
-            run(actions)
+            shakeHands(with: detour.isAtRelay ? nil : expectedName)
         }
+    }
+
+    func shakeHands(with name: String?) {
+        let configuration = shared.configuration
+        var handshake = LinkHandshake(
+            .dialer, as: configuration.identity, versions: configuration.versions, key: configuration.key,
+            expectedName: name, random: configuration.random, now: shared.now)
+        let actions = handshake.connected()
+        phase = .shakingHands(handshake)
+        run(actions)
     }
 
     // MARK: - The end of a connection
@@ -94,8 +114,10 @@ extension Link {
     func end(_ reason: LinkCloseReason) {
         switch phase {
         case .away: break
-        case .shakingHands: endAttempt("\(reason)")
+        case .shakingHands, .awaitingRelay: endAttempt("\(reason)")
         case .open(let peer):
+            noteRoute(peer, isOpen: false)
+            if reason == .silent { detour.isBroken = true }
             shared.configuration.log.info(
                 "link.closed",
                 [("peer", .string(peer.identity.name)), ("reason", .string("\(reason)"))])
@@ -111,12 +133,13 @@ extension Link {
         phase = .away
         pipe?.close()
         pipe = nil
+        detour.released()
         let continuation = whileConnected
         whileConnected = nil
         continuation?.resume()
     }
 
-    private func note(_ failure: String) {
+    func note(_ failure: String) {
         guard !isClosing, failure != loggedFailure else { return }
         loggedFailure = failure
         shared.configuration.log.warn(

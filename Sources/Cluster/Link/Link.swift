@@ -5,6 +5,8 @@
 //        ▲            └──failed──────┘└──refused─┐           │
 //        └────────────────── pause ◄─────────────┴───────────┘
 //
+// Where the node cannot be reached, the link leads through another one: see `Link+Relay.swift`.
+//
 // A request that is taken gets exactly one outcome, by way of the handler, on the loop: an answer, or what became of it.
 
 public import Platform
@@ -21,6 +23,8 @@ public enum LinkCloseReason: Error, Hashable, Sendable, CustomStringConvertible 
     case broken(Int32)
     /// Pings stayed unanswered.
     case silent
+    /// It led through another node, and need not any more.
+    case detour
     /// Something arrived that is no frame.
     case garbage(FrameError)
     /// A frame arrived that a listener does not send.
@@ -34,6 +38,7 @@ public enum LinkCloseReason: Error, Hashable, Sendable, CustomStringConvertible 
         case .endOfStream: "the other node closed the connection"
         case .broken(let code): "the connection broke, errno \(code)"
         case .silent: "nothing was heard from the other node"
+        case .detour: "the other node can be reached without help again"
         case .garbage(let error): "\(error)"
         case .unexpectedKind(let kind): "a frame of kind \(kind) has no place here"
         }
@@ -69,8 +74,10 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     enum Phase {
         /// Resolving, connecting or pausing.
         case away
-        /// The socket is there. Can transition to: open, away.
+        /// The socket is there. Can transition to: awaitingRelay, open, away.
         case shakingHands(LinkHandshake)
+        /// A node on the way was asked to pass bytes on, and may take this long. Can transition to: shakingHands, away.
+        case awaitingRelay(until: UInt64)
         /// Frames go both ways. Can transition to: away.
         case open(LinkPeer)
     }
@@ -111,11 +118,19 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     var loggedFailure: String?
     /// The newest version of the table that the handler was told of.
     var seenTable: UInt64 = 0
+    /// How it gets around a broken path.
+    var detour = LinkDetour()
 
     /// Makes a link that is not dialled.
     ///
-    /// - Parameter handler: lives on the same loop; held until the link is closed.
-    public init(to host: String, port: UInt16, expecting name: String?, shared: LinkLoop, handler: any LinkHandler) {
+    /// - Parameters:
+    ///   - incarnation: the process that is meant; without it no other node is asked for help.
+    ///   - handler: lives on the same loop; held until the link is closed.
+    public init(
+        to host: String, port: UInt16, expecting name: String?, incarnation: UInt128? = nil, shared: LinkLoop,
+        handler: any LinkHandler
+    ) {
+        detour.target = incarnation
         self.host = host
         self.port = port
         expectedName = name
@@ -212,7 +227,7 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
 
     func received(_ stream: TCPStream, _ bytes: UnsafeMutableRawBufferPointer) {
         guard let pipe, pipe.stream === stream else { return }
-        if case .open = phase, machine.heard() != nil { handler.linkSuspects(self, false) }
+        if case .open = phase, machine.heard() != nil { suspect(false) }
         do throws(FrameError) {
             try unsafe pipe.received(bytes) { header, body in frame(header, body) }
         } catch {
@@ -228,6 +243,7 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
             let actions = handshake.received(header.kind, body)
             phase = .shakingHands(handshake)
             run(actions)
+        case .awaitingRelay: relayAnswered(header.kind)
         case .open: received(header, body)
         }
     }
@@ -245,8 +261,8 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
             noteTable(header)
             machine.ponged(header.request, now: shared.now)
         case .goodbye: machine.saidGoodbye()
-        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .request, .subscribe, .unsubscribe,
-            .presence:
+        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .relay, .relayed, .request, .subscribe,
+            .unsubscribe, .presence:
             return end(.unexpectedKind(header.kind))
         }
         if machine.isDone { end(.goodbye) }
@@ -262,7 +278,7 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
         for action in actions {
             switch action {
             case .send(let kind, let body): write(FrameHeader(kind), body.span)
-            case .open(let peer): opened(peer)
+            case .open(let peer): if detour.isAtRelay { reachedRelay(peer) } else { opened(peer) }
             case .close(let failure): endAttempt("\(failure)")
             }
         }
@@ -276,7 +292,11 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
         loggedFailure = nil
         shared.configuration.log.info(
             "link.open",
-            [("peer", .string(peer.identity.name)), ("protocol", .integer(Int(peer.protocolVersion)))])
+            [
+                ("peer", .string(peer.identity.name)), ("protocol", .integer(Int(peer.protocolVersion))),
+                ("through", .string(detour.relayName ?? "")),
+            ])
+        noteRoute(peer, isOpen: true)
         handler.linkOpened(self, peer)
     }
 
@@ -299,12 +319,15 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
             let actions = handshake.ticked(now: now)
             phase = .shakingHands(handshake)
             run(actions)
+        case .awaitingRelay(let end):
+            if now >= end { endAttempt("the node on the way did not answer in time") }
         case .open:
+            if lookForDirectPath(now) { return }
             for action in machine.ticked(now: now) {
                 switch action {
                 case .write(let header): write(header, Span())
-                case .suspect: handler.linkSuspects(self, true)
-                case .trust: handler.linkSuspects(self, false)
+                case .suspect: suspect(true)
+                case .trust: suspect(false)
                 case .expire(let loss): handler.linkLost(self, loss)
                 case .giveUp: return end(.silent)
                 }

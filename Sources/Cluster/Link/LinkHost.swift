@@ -52,6 +52,8 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
     private var links: [HostedLink?] = []
     private var generations: [UInt32] = []
     private var freeIndexes: [Int] = []
+    /// Links of others that lead through this node.
+    var relayed: [RelayedPair] = []
     private var handshakes = 0
     private var dirty: [HostedLink] = []
     private var isDirty = false
@@ -118,6 +120,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
     public func stop() {
         isClosed = true
         for case let link? in links { end(link, "closed here") }
+        for pair in relayed { pair.assumeIsolated { $0.close() } }
         shared.assumeIsolated { $0.remove(self) }
     }
 
@@ -160,12 +163,12 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
     }
 
     /// The open link of an id.
-    private func link(_ id: HostedLinkID) -> HostedLink? {
+    func link(_ id: HostedLinkID) -> HostedLink? {
         guard let link = links[id.index], link.id == id, link.peer != nil else { return nil }
         return link
     }
 
-    private func write(_ link: HostedLink, _ header: FrameHeader, _ body: Span<UInt8>) {
+    func write(_ link: HostedLink, _ header: FrameHeader, _ body: Span<UInt8>) {
         var header = header
         if !header.kind.isOfHandshake { header.tableVersion = shared.turn.tableVersion }
         let size = ClusterFrame.byteCount(header, bodyBytes: body.count)
@@ -239,6 +242,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
         case .pong:
             noteTable(peer, header)
             write(link, FrameHeader(.pong, request: header.request), Span())
+        case .relay: relay(link, peer, to: header.target)
         case .close(let fault): end(link, "\(fault)")
         }
     }
@@ -272,10 +276,15 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
         if link.machine.isDone { end(link, "everything is answered") }
     }
 
-    private func end(_ link: HostedLink, _ reason: String) {
-        guard links[link.id.index] === link else { return }
+    /// Forgets a link; its socket is the caller's.
+    func forget(_ link: HostedLink) {
         links[link.id.index] = nil
         freeIndexes.append(link.id.index)
+    }
+
+    func end(_ link: HostedLink, _ reason: String) {
+        guard links[link.id.index] === link else { return }
+        forget(link)
         link.pipe.close()
         guard let peer = link.peer else {
             handshakes -= 1
@@ -284,8 +293,12 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
         }
         shared.configuration.log.info(
             "link.ended", [("peer", .string(peer.identity.name)), ("reason", .string(reason))])
-        service.linkGone(self, link.id, peer)
+        link.connecting?.cancel()
+        gone(link, peer)
     }
+
+    /// Whoever serves is to forget a link that is none any more.
+    func gone(_ link: HostedLink, _ peer: LinkPeer) { service.linkGone(self, link.id, peer) }
 
     nonisolated func ticked(now: UInt64) { assumeIsolated { $0.tick(now) } }
 
@@ -336,7 +349,7 @@ public actor LinkHost: TCPStreamHandler, LinkMember, LoopActor {
 }
 
 /// The state of one accepted link. It belongs to its host and is touched on the host's loop alone.
-private final class HostedLink {
+final class HostedLink {
     let id: HostedLinkID
     let pipe: LinkPipe
     var handshake: LinkHandshake
@@ -344,6 +357,8 @@ private final class HostedLink {
     var peer: LinkPeer?
     var machine = ServingMachine(now: 0)
     var isDirty = false
+    /// The connection to the node that the dialer wishes to reach through this one.
+    var connecting: TCPConnectAttempt?
 
     init(id: HostedLinkID, pipe: LinkPipe, _ handshake: LinkHandshake) {
         self.id = id

@@ -19,6 +19,8 @@ public struct LinkConfiguration: Sendable {
     public let log: Log
     /// The version of this node's placement table, as every frame tells it; asked on every loop, often.
     public let tableVersion: @Sendable () -> UInt64
+    /// Which nodes the links lead to; the same for all loops of a node.
+    public let routes = LinkRoutes()
     /// The bounds of each link.
     public var limits = LinkLimits()
 

@@ -119,6 +119,14 @@ final class LinkPipe {
         }
     }
 
+    /// Lets what the socket takes leave, and lets go of the socket, which goes on under another handler.
+    func surrender() -> TCPStream {
+        flush()
+        isClosed = true
+        outbox = []
+        return stream
+    }
+
     /// Lets what the socket takes leave, then closes.
     func close() {
         guard !isClosed else { return }

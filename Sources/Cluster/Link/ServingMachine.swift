@@ -39,6 +39,8 @@ public struct ServingMachine: Sendable {
         case answer(PeerError)
         /// Answer with a pong.
         case pong
+        /// Pass the link's bytes on to another node.
+        case relay
         /// Close the link.
         case close(ServingFault)
     }
@@ -64,6 +66,9 @@ public struct ServingMachine: Sendable {
         switch header.kind {
         case .ping: return .pong
         case .unsubscribe, .presence: return .deliver
+        case .relay:
+            // Only of a fresh link: nobody may wait for an answer on it.
+            return openRequests == 0 && !isLeaving ? .relay : .answer(PeerError(.unavailable))
         case .request, .subscribe:
             guard !isLeaving else { return .answer(PeerError(.unavailable)) }
             guard (1...ClusterFrame.hopsLimit).contains(header.hops) else { return .answer(PeerError(.hopsExceeded)) }
@@ -73,7 +78,7 @@ public struct ServingMachine: Sendable {
             }
             openRequests += 1
             return .deliver
-        case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .reply, .error, .event, .moved:
+        case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .relayed, .reply, .error, .event, .moved:
             return .close(.unexpectedKind(header.kind))
         }
     }

@@ -58,8 +58,10 @@ extension PostgresJournal {
         try await core.nextPlacementVersion(.uint64(seen))
     }
 
-    /// Says that this node gives its slots away.
-    public func announceDrain() async throws(JournalError) { try await core.announceDrain() }
+    /// Says whether this node gives its slots away.
+    public func announceDrain(_ isDraining: Bool) async throws(JournalError) {
+        try await core.announceDrain(.bool(isDraining))
+    }
 }
 
 extension PostgresJournalCore {
@@ -109,8 +111,8 @@ extension PostgresJournalCore {
         return try Self.reading { () throws(PostgresError) in try found.value(0, 0) }
     }
 
-    fileprivate func announceDrain() async throws(JournalError) {
-        _ = try await query(.lease, NodeStatements.drain, [me])
+    fileprivate func announceDrain(_ isDraining: PostgresValue) async throws(JournalError) {
+        _ = try await query(.lease, NodeStatements.drain, [me, isDraining])
     }
 }
 
@@ -142,5 +144,5 @@ enum NodeStatements {
         "placement.next", [.int64], "UPDATE placement SET version = greatest(version, $1) + 1 RETURNING version")
 
     static let drain = PostgresStatement(
-        "nodes.drain", [.uuid], "UPDATE node_lease SET draining = true WHERE incarnation = $1")
+        "nodes.drain", [.uuid, .bool], "UPDATE node_lease SET draining = $2 WHERE incarnation = $1")
 }

@@ -22,13 +22,15 @@ struct ClusterRuntime: Sendable {
     ///   - inboxes: of the remote edges, which the transport knows behind those of this node's own.
     ///   - questions: of peers about this node.
     ///   - onDrain: told whether the operator wishes that this node takes no slots.
+    ///   - onIsolation: told in each round whether the node is cut off from its peers.
     init(
         _ configuration: ClusterConfiguration, identity: Cluster.NodeIdentity, loops: [EventLoop],
         inboxes: [Inbox<EdgeMessage>], directory: ClusterDirectory, peers: PeerLanes, transport: any Transport,
         parts: (
             journal: PostgresJournal, edges: [Inbox<EdgeMessage>], shards: [Shard], shardInboxes: [Inbox<ShardMessage>],
             subscribers: SubscriberBoard, surroundings: NodeSurroundings, log: Log
-        ), questions: Inbox<PeerCall>, onDrain: @escaping @Sendable (Bool) -> Void
+        ), questions: Inbox<PeerCall>, onDrain: @escaping @Sendable (Bool) -> Void,
+        onIsolation: @escaping @Sendable (Bool) -> Void
     ) {
         self.configuration = configuration
         let (clock, random) = (parts.surroundings.clock, parts.surroundings.random)
@@ -73,7 +75,7 @@ struct ClusterRuntime: Sendable {
                 edges: parts.edges, shards: parts.shards, shardInboxes: parts.shardInboxes,
                 opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
                 board: board, sightings: sightings, offers: offers, handOvers: handOvers,
-                workers: parts.surroundings.beside,
+                workers: parts.surroundings.beside, routes: links.routes, onIsolation: onIsolation,
                 clock: clock, log: parts.log, onDrain: onDrain), loop: loops[0])
     }
 

@@ -38,7 +38,9 @@ extension Membership {
                 index, loop: shared.loop, edges: parts.edges, clock: parts.clock,
                 hints: OwnerHints(directory: parts.directory, peers: parts.peers),
                 onNewerTable: { [sightings = parts.sightings] in sightings.post($0) })
-            let link = Link(to: host, port: port, expecting: node.name, shared: shared, handler: owner)
+            let link = Link(
+                to: host, port: port, expecting: node.name, incarnation: node.incarnation, shared: shared,
+                handler: owner)
             owners.append(owner)
             links.append(link)
         }

@@ -38,6 +38,10 @@ actor Membership {
         let handOvers: Inbox<PeerCall>
         /// Where slots are read whose owner another node still is.
         let workers: (any TaskExecutor)?
+        /// Which nodes the links lead to.
+        let routes: LinkRoutes
+        /// Told in each round whether the node is cut off from its peers.
+        let onIsolation: @Sendable (Bool) -> Void
         let clock: any Clock
         let log: Log
         /// Told in every round whether this node takes no slots because the operator wishes so.
@@ -89,6 +93,9 @@ actor Membership {
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
     private(set) var isDraining = false
+    /// Whether it reaches enough of the others, and what the database was told of that.
+    var isolation = IsolationMachine()
+    var isAnnouncedIsolated = false
     private(set) var isStopping = false
     var isBusy = false
     private var rounds: Task<Void, Never>?
@@ -146,7 +153,7 @@ actor Membership {
     }
 
     private func announce() async {
-        do { try await parts.journal.announceDrain() } catch {
+        do { try await parts.journal.announceDrain(true) } catch {
             parts.log.warn("cluster.drain_not_announced", [("reason", .string("\(error)"))])
         }
         alarm.interrupt()
@@ -189,6 +196,9 @@ actor Membership {
 
     var now: UInt64 { parts.clock.monotonic().nanoseconds }
 
+    /// Whether this node is to have no slots.
+    var isLeaving: Bool { isDraining || !isolation.mayTake }
+
     // MARK: - A round
 
     private func round() async throws(JournalError) {
@@ -201,6 +211,8 @@ actor Membership {
             }
         }
         heed(nodes)
+        await meet(nodes)
+        try await lookAround(nodes)
         let version = try await parts.journal.ownershipVersion()
         // Most rounds find that nothing has happened.
         guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
@@ -208,7 +220,6 @@ actor Membership {
         }
         let holdings = try await parts.journal.holdings()
         pins = holdings.pins
-        await meet(nodes)
         note(holdings, nodes)
         homes = homes(holdings, nodes)
         try await take(holdings, nodes)
@@ -272,7 +283,7 @@ actor Membership {
     private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
         let members = members(nodes)
         let settled = members.values.filter { node in
-            if node.incarnation == parts.identity.incarnation, isDraining { return false }
+            if node.incarnation == parts.identity.incarnation, isLeaving { return false }
             if knownNames.contains(node.name) { return true }
             let isAlone = members.count == 1
             return isAlone || now >= (firstSeen[node.incarnation] ?? now) + Self.settleTime
@@ -311,13 +322,13 @@ actor Membership {
 
     /// Whether slots are on their way that concern this node.
     private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> Bool {
-        guard !homes.isEmpty else { return !served.isEmpty }
+        guard !homes.isEmpty else { return isDraining && !served.isEmpty }
         let me = parts.identity
         let members = members(nodes)
         return holdings.contains { holding in
             let home = homes[Int(holding.slot.index)]
             if served.contains(holding.slot) { return home != me.name && members[home] != nil }
-            return home == me.name && !isDraining
+            return home == me.name && !isLeaving
         }
     }
 }

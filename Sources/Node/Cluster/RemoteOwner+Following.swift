@@ -79,8 +79,8 @@ extension RemoteOwner {
             guard let slot = header.slot else { return }
             if let notice = MovedNotice(body) { hints.take(slot, notice.target, epoch: header.epoch) }
             assumeIsolated { $0.moved(slot) }
-        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .pong, .goodbye, .request, .reply, .error,
-            .subscribe, .unsubscribe, .presence:
+        case .hello, .challenge, .proof, .welcome, .refusal, .ping, .pong, .goodbye, .relay, .relayed, .request,
+            .reply, .error, .subscribe, .unsubscribe, .presence:
             break  // the link passes on events alone
         }
     }

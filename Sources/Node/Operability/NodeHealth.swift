@@ -13,10 +13,12 @@ final class NodeHealth: Sendable {
     struct Report: Sendable {
         let phase: Phase
         let isJournalLost: Bool
-        var isReady: Bool { phase == .ready && !isJournalLost }
+        let isIsolated: Bool
+        var isReady: Bool { phase == .ready && !isJournalLost && !isIsolated }
 
         func json() -> [UInt8] {
-            let status = isReady ? "ready" : phase == .ready ? "journal_unavailable" : phase.rawValue
+            let status =
+                isReady || phase != .ready ? phase.rawValue : isIsolated ? "isolated" : "journal_unavailable"
             return Array(#"{"data":{"status":"\#(status)"}}"#.utf8)
         }
     }
@@ -28,6 +30,7 @@ final class NodeHealth: Sendable {
         var journalFailedAt: UInt64?
         var refusedSlots = 0
         var isDrainAsked = false
+        var isIsolated = false
 
         /// Who is asked to have no slots says of itself that it drains.
         var shownPhase: Phase { phase == .ready && isDrainAsked ? .draining : phase }
@@ -56,12 +59,15 @@ final class NodeHealth: Sendable {
 
     func journalRecovered() { state.withLock { $0.journalFailedAt = nil } }
 
+    /// The node reaches too few of the others, or does so no more.
+    func isIsolated(_ isIsolated: Bool) { state.withLock { $0.isIsolated = isIsolated } }
+
     func slotRefused() { state.withLock { $0.refusedSlots += 1 } }
 
     func readiness(at now: UInt64) -> Report {
         state.withLock { state in
             let isLost = state.journalFailedAt.map { now &- $0 >= Self.journalPatienceNanoseconds } ?? false
-            return Report(phase: state.shownPhase, isJournalLost: isLost)
+            return Report(phase: state.shownPhase, isJournalLost: isLost, isIsolated: state.isIsolated)
         }
     }
 

@@ -141,7 +141,7 @@ public actor NodeServer {
             loops: group.loops, inboxes: remoteInboxes, directory: clusterDirectory, peers: peers,
             transport: transport,
             parts: (shared, edgeInboxes, shards, shardInboxes, subscribers, surroundings, log), questions: questions,
-            onDrain: { health.drainAsked($0) })
+            onDrain: { health.drainAsked($0) }, onIsolation: { health.isIsolated($0) })
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
         let inspector = NodeInspector(

@@ -20,7 +20,8 @@ extension Database {
         case ("lease.release", _):
             return changeNode(values) { $0.isDead = true }
         case ("nodes.drain", _):
-            return changeNode(values) { $0.isDraining = true }
+            guard case .bool(let isDraining) = values[1] else { preconditionFailure("nodes.drain") }
+            return changeNode(values) { $0.isDraining = isDraining }
         case ("nodes.living", _): return DatabaseWork { [self] in (living(), []) }
         case ("nodes.bury", _): return bury()
         case ("placement.version", _):

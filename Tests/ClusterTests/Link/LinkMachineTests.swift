@@ -281,10 +281,21 @@ struct LinkMachineTests {
                 #expect(machine.received(header(kind), now: 0) == .deliver)
                 #expect(machine.openRequests == (kind == .request || kind == .subscribe ? 1 : 0))
             case .ping: #expect(machine.received(header(kind), now: 0) == .pong)
-            case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .reply, .error, .event, .moved:
+            case .relay: #expect(machine.received(header(kind), now: 0) == .relay)
+            case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .relayed, .reply, .error, .event, .moved:
                 #expect(machine.received(header(kind), now: 0) == .close(.unexpectedKind(kind)))
             }
         }
+    }
+
+    @Test func `a link with requests under way does not become a way for others`() {
+        var machine = ServingMachine(now: 0)
+        #expect(machine.received(header(.request), now: 0) == .deliver)
+        #expect(machine.received(header(.relay), now: 0) == .answer(PeerError(.unavailable)))
+        machine.answered()
+        #expect(machine.received(header(.relay), now: 0) == .relay)
+        machine.leaves()
+        #expect(machine.received(header(.relay), now: 0) == .answer(PeerError(.unavailable)))
     }
 
     @Test func `a request out of time, over its hops or over the bound is answered at once`() {

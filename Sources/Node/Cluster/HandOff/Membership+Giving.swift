@@ -34,10 +34,13 @@ extension Membership {
     func give(_ nodes: [LeasedNode]) async {
         guard !homes.isEmpty, ceding.count < HandOffLimits.hotSlots else { return }
         let members = members(nodes)
+        let reached = parts.routes.reached
         var candidates: [UInt128: [Slot]] = [:]
         for slot in served {
             guard let target = members[homes[Int(slot.index)]], target.incarnation != parts.identity.incarnation,
-                peers[target.incarnation] != nil, ceding[slot] == nil
+                peers[target.incarnation] != nil, ceding[slot] == nil,
+                // Whom it cannot reach it sends no clients to, unless it must go itself.
+                isLeaving || reached.contains(target.incarnation)
             else { continue }
             candidates[target.incarnation, default: []].append(slot)
         }
@@ -81,7 +84,9 @@ extension Membership {
     }
 
     private func handOff(_ batch: Batch) async {
-        let wanted = isStopping ? [] : await offer(batch)
+        // Who is out of reach cannot be asked, and finds in the database what it was given.
+        let isReached = parts.routes.reached.contains(batch.target)
+        let wanted = isStopping ? [] : isReached ? await offer(batch) : isLeaving ? Set(batch.slots) : []
         for slot in batch.slots where !wanted.contains(slot) { keep(slot) }
         guard !wanted.isEmpty else { return alarm.interrupt() }
         for slot in wanted {

@@ -37,7 +37,7 @@ extension Membership {
         let plain = given.filter { !doubtful.contains($0) }
         if !plain.isEmpty { await serve(try await parts.journal.adopt(plain)) }
         // Of two processes of one name the newer takes; the older one gives.
-        guard !homes.isEmpty, !isDraining, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
+        guard !homes.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
         let living = Set(nodes.map(\.incarnation))
         let free = holdings.filter { holding in
             homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
@@ -110,7 +110,7 @@ extension Membership {
 
     /// Whether this node would have the slot, as far as it knows.
     private func wants(_ slot: Slot) -> Bool {
-        !isDraining && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !served.contains(slot)
+        !isLeaving && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !served.contains(slot)
     }
 
     private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
