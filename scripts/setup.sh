@@ -27,6 +27,7 @@ test  | header wslay/wslay.h   | libwslay-dev       | wslay       | wslay-devel
 test  | postgres               | postgresql         | postgresql  | postgresql-server
 test  | redis                  | redis-server       | redis       | redis
 test  | compiler               | gcc                | llvm        | gcc
+test  | command ip             | iproute2           | iproute2mac | iproute
 test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
 test  | browser                | chromium           | chromium    | chromium

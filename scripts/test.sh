@@ -51,6 +51,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
     stage 'end to end: stores of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_stores.py || true
     stage 'end to end: cluster crowd' limit 300 .cache/venv/bin/python Tests/EndToEnd/cluster_crowd.py || true
+    stage 'end to end: network of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_network.py || true
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
     stage 'browser' limit 1200 Tests/Browser/run.sh "$BINARY" || true
 fi

@@ -26,10 +26,12 @@ struct IsolationMachineTests {
         #expect(Self.connected.mayTake && !Self.connected.isIsolated)
     }
 
-    @Test(arguments: [
-        (["a", "b", "c"], ["a"]), (["a", "b", "c"], ["c"]), (["a", "b", "c", "d"], ["a"]),
-        (["b", "c"], []), (["b", "c", "d", "e"], ["d"]), (["a", "b", "c", "d", "e"], ["d", "e"]), ([], []), (["a"], ["a"]),
-    ] as [(Set<String>, Set<String>)])
+    @Test(
+        arguments: [
+            (["a", "b", "c"], ["a"]), (["a", "b", "c"], ["c"]), (["a", "b", "c", "d"], ["a"]),
+            (["b", "c"], []), (["b", "c", "d", "e"], ["d"]), (["a", "b", "c", "d", "e"], ["d", "e"]), ([], []),
+            (["a"], ["a"]),
+        ] as [(Set<String>, Set<String>)])
     func `who reaches half of the nodes, or of a tie the half with the lowest name, is not cut off`(
         living: Set<String>, reached: Set<String>
     ) {
@@ -37,10 +39,11 @@ struct IsolationMachineTests {
         #expect(machine.mayTake && !machine.isIsolated)
     }
 
-    @Test(arguments: [
-        (["a", "b", "c"], []), (["a", "b"], []), (["a", "b", "c", "d"], ["c"]), (["a"], []),
-        (["a", "b", "c", "d", "e"], ["d"]), (["a", "b", "c"], ["x", "y", "z"]),
-    ] as [(Set<String>, Set<String>)])
+    @Test(
+        arguments: [
+            (["a", "b", "c"], []), (["a", "b"], []), (["a", "b", "c", "d"], ["c"]), (["a"], []),
+            (["a", "b", "c", "d", "e"], ["d"]), (["a", "b", "c"], ["x", "y", "z"]),
+        ] as [(Set<String>, Set<String>)])
     func `who reaches fewer for five seconds is cut off, and not before`(living: Set<String>, reached: Set<String>) {
         let doubtful = after(Self.patience - 1, living: living, reached: reached)
         #expect(doubtful.mayTake && !doubtful.isIsolated)

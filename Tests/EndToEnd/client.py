@@ -270,7 +270,7 @@ async def verify(node, campaign_id):
     """The verdict of `verify`. A snapshot that overtakes the replay makes it `unavailable`: then it is asked again."""
 
     async def verdict():
-        reply = await http1.request(node, "POST", f"/admin/campaigns/{campaign_id}/verify", {})
+        reply = await http1.request(node, "POST", f"/admin/campaigns/{campaign_id}/verify", {}, token=node.admin_token)
         assert reply.status in (200, 503), (reply.status, reply.body)
         return reply.data if reply.status == 200 else None
 

@@ -88,6 +88,11 @@ class Node:
         self.environment.update({name: str(value) for name, value in environment.items()})
 
     @property
+    def admin_token(self):
+        """What admin routes ask for; nothing where they answer their own machine."""
+        return self.environment.get("TUMULTE_ADMIN_TOKEN")
+
+    @property
     def base(self):
         return f"http://{self.host}:{self.port}"
 

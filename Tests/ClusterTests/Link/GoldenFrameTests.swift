@@ -48,6 +48,8 @@ struct GoldenFrameTests {
                 .request, flags: [.again, .relayed], tableVersion: 12, slot: Slot(4095), epoch: 1_767_225_600,
                 request: 43, remainingMilliseconds: 60_000, hops: 2, target: 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF),
             body: Array("vote".utf8)),
+        "relay": WholeFrame(
+            header: FrameHeader(.relay, tableVersion: 12, target: 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF)),
         "error": WholeFrame(
             header: FrameHeader(.error, tableVersion: 13, slot: Slot(1623), epoch: 1_767_225_601, request: 42),
             body: body { PeerError(.notOwner, retryAfterMilliseconds: 250, owner: owner).append(to: &$0) }),
