@@ -327,7 +327,8 @@ actor Membership {
         let members = members(nodes)
         return holdings.contains { holding in
             let home = homes[Int(holding.slot.index)]
-            if served.contains(holding.slot) { return home != me.name && members[home] != nil }
+            // A newer process of this node's own name counts as another node.
+            if served.contains(holding.slot) { return members[home].map { $0.incarnation != me.incarnation } ?? false }
             return home == me.name && !isLeaving
         }
     }
