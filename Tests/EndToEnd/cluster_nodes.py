@@ -73,9 +73,11 @@ class Redis:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.removesuffix(b"\n")
 
+    table_key = f"tumulte:placement:{CLUSTER_NAME}"
+
     def table_version(self):
         """The version of the placement table, its first eight bytes; 0 where there is none."""
-        return int.from_bytes(self.command("GETRANGE", f"tumulte:placement:{CLUSTER_NAME}", "0", "7"), "big")
+        return int.from_bytes(self.command("GETRANGE", self.table_key, "0", "7"), "big")
 
 
 class Cluster:

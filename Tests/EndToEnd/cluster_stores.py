@@ -157,6 +157,14 @@ async def redis_holds_a_table_above_those_of_a_database_that_was_put_back():
         await until(lambda: cluster.redis.table_version() > before, what="a table above the one of the lost future")
         after = await until(versions, what="nodes and stores to agree again")
         assert after["database"] == after["redis"] == after["node"] > before, (before, after)
+        # What is no table at all is replaced, however high its version seems to be.
+        cluster.redis.command("SET", cluster.redis.table_key, "zzzzzzzzzzzzzzzz")
+
+        async def is_ours():
+            found = await versions()
+            return found and found["redis"] > after["redis"] and cluster.redis.table_version() < 1 << 53
+
+        await until(is_ours, what="a table in the place of something else")
 
 
 @test

@@ -6,6 +6,7 @@ Nothing but `ip` of iproute2 is needed, and the rights of root.
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 
@@ -20,7 +21,9 @@ NUMBERS = random.sample(range(16, 240), 64)
 
 def as_root():
     """Starts the whole program anew as root, where sudo lets it without a password; otherwise the tests are skipped."""
-    if os.geteuid() == 0 or subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode != 0:
+    if os.geteuid() == 0 or not shutil.which("sudo"):
+        return
+    if subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode != 0:
         return
     kept = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("TUMULTE_") or name == "PATH"]
     # Nothing of root's is to stay in the sources' folder.
@@ -81,6 +84,8 @@ class Network(Cluster):
             ip("netns", "add", space)
             self.stack.callback(ip, "netns", "del", space, check=False)
             ip("link", "add", self.outer(name), "type", "veth", "peer", "name", "eth0", "netns", space)
+            # A namespace outlives its name while a dead node's connections linger in it.
+            self.stack.callback(ip, "link", "del", self.outer(name), check=False)
             ip("link", "set", self.outer(name), "master", self.bridge, "up")
             ip("-n", space, "addr", "add", f"{self.address(name)}/24", "dev", "eth0")
             ip("-n", space, "link", "set", "eth0", "up")

@@ -81,4 +81,4 @@ async def _run(tests, parallel):
     if counts["skipped"]:
         print(f"{counts['skipped']} skipped")
     print(f"{counts['ok']} passed, {counts['FAILED']} failed")
-    return 1 if counts["FAILED"] or not counts["ok"] else 0
+    return 1 if counts["FAILED"] or not (counts["ok"] or counts["skipped"]) else 0

@@ -140,8 +140,9 @@ extension Link {
     }
 
     func note(_ failure: String) {
-        guard !isClosing, failure != loggedFailure else { return }
-        loggedFailure = failure
+        // A straight path and ways around it fail in turn, each in its manner.
+        guard !isClosing, loggedFailures.count < Self.loggedFailuresLimit, loggedFailures.insert(failure).inserted
+        else { return }
         shared.configuration.log.warn(
             "link.failed",
             [

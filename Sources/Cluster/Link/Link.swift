@@ -70,6 +70,8 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     static let connectTimeout: UInt64 = 2_000_000_000
     /// A link that was open so long counts as a success; one that is lost sooner is dialled again ever more slowly.
     static let steadyTime: UInt64 = 1_000_000_000
+    /// Kinds of failure that are logged before the link is open again.
+    static let loggedFailuresLimit = 8
 
     enum Phase {
         /// Resolving, connecting or pausing.
@@ -114,8 +116,8 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     var attempt: TCPConnectAttempt?
     var pause: (until: UInt64, continuation: CheckedContinuation<Void, Never>)?
     var whileConnected: CheckedContinuation<Void, Never>?
-    /// The last failure that was logged: the same one again is not.
-    var loggedFailure: String?
+    /// Failures that were logged since the link was open last: the same ones again are not.
+    var loggedFailures: Set<String> = []
     /// The newest version of the table that the handler was told of.
     var seenTable: UInt64 = 0
     /// How it gets around a broken path.
@@ -289,7 +291,7 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
         phase = .open(peer)
         machine = LinkMachine(limits: shared.configuration.limits, now: shared.now)
         openedAt = shared.now
-        loggedFailure = nil
+        loggedFailures = []
         shared.configuration.log.info(
             "link.open",
             [

@@ -9,7 +9,8 @@ extension Membership {
     func meet(_ nodes: [LeasedNode]) async {
         let living = Set(nodes.map(\.incarnation))
         for (incarnation, peer) in peers.filter({ !living.contains($0.key) }) {
-            await remove(peer)
+            // A link that waits for a name to be resolved takes its time to close; whoever takes over does not wait.
+            retired.postUnbounded(peer)
             peers[incarnation] = nil
             firstSeen[incarnation] = nil
         }
@@ -19,6 +20,12 @@ extension Membership {
                 let (host, port) = Self.address(node.address)
             else { continue }
             await add(node, host, port)
+        }
+    }
+
+    func hearRetired() async {
+        while let peers = await retired.next(recycling: []) {
+            for peer in peers { await remove(peer) }
         }
     }
 

@@ -103,6 +103,8 @@ actor Membership {
     let batches = Inbox<Batch>(limit: Slot.count)
     let releases = Inbox<Release>(limit: Slot.count)
     let reports = Inbox<HandOffReport>(limit: Slot.count)
+    /// Peers that are gone, whose links are to be closed.
+    let retired = Inbox<Peer>(limit: PeerLanes.limit)
     private var pumps: [Task<Void, Never>] = []
     /// Slots have changed hands since the table was written.
     var isUnpublished = false
@@ -130,6 +132,7 @@ actor Membership {
             Task(executorPreference: loop) { await self.hearOffers() },
             Task(executorPreference: loop) { await self.hearHandOvers() },
             Task(executorPreference: loop) { await self.hearSightings() },
+            Task(executorPreference: loop) { await self.hearRetired() },
         ]
     }
 
@@ -170,6 +173,7 @@ actor Membership {
         batches.finish()
         releases.finish()
         reports.finish()
+        retired.finish()
         parts.offers.finish()
         parts.handOvers.finish()
         parts.sightings.finish()

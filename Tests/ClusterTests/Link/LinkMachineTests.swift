@@ -282,7 +282,8 @@ struct LinkMachineTests {
                 #expect(machine.openRequests == (kind == .request || kind == .subscribe ? 1 : 0))
             case .ping: #expect(machine.received(header(kind), now: 0) == .pong)
             case .relay: #expect(machine.received(header(kind), now: 0) == .relay)
-            case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .relayed, .reply, .error, .event, .moved:
+            case .hello, .challenge, .proof, .welcome, .refusal, .pong, .goodbye, .relayed, .reply, .error, .event,
+                .moved:
                 #expect(machine.received(header(kind), now: 0) == .close(.unexpectedKind(kind)))
             }
         }
