@@ -11,6 +11,7 @@ import Testing
     enum LeaseEvent: Sendable {
         case renewed(sent: Double, answered: Double)
         case failed
+        case reconnected
         case lost
     }
 
@@ -51,6 +52,15 @@ import Testing
         LeaseCase(
             events: [.renewed(sent: 0, answered: 0.1), .failed, .renewed(sent: 2, answered: 2.1)], at: 3.5, holds: true,
             mayAccuse: false),
+        // A server that was restarted between two renewals may have met another node in the middle of one.
+        LeaseCase(
+            events: [.renewed(sent: 0, answered: 0.1), .reconnected, .renewed(sent: 1, answered: 1.1)], at: 3.2,
+            holds: true, mayAccuse: false),
+        LeaseCase(
+            events: [
+                .renewed(sent: 0, answered: 0.1), .reconnected, .renewed(sent: 1, answered: 1.1),
+                .renewed(sent: 3, answered: 3.1),
+            ], at: 4, holds: true, mayAccuse: true),
         // Dead is dead.
         LeaseCase(
             events: [.renewed(sent: 0, answered: 0.1), .lost, .renewed(sent: 1, answered: 1.1)], at: 1.2, holds: false,
@@ -62,6 +72,7 @@ import Testing
             switch event {
             case .renewed(let sent, let answered): lease.renewed(sentAt: Self.at(sent), now: Self.at(answered))
             case .failed: lease.failed()
+            case .reconnected: lease.reconnected()
             case .lost: lease.lost()
             }
         }

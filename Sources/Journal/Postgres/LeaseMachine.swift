@@ -12,6 +12,8 @@ struct LeaseMachine: Sendable {
     /// The node stops this long before the server may let others act.
     static let margin: UInt64 = 750_000_000
     static let renewalInterval: UInt64 = 1_000_000_000
+    /// After a renewal that failed: the server may be back at any moment, and others may count the time.
+    static let retryInterval: UInt64 = 250_000_000
     /// A renewal that took longer says that the node, or the server, was in trouble.
     static let promptRenewal: UInt64 = 750_000_000
 
@@ -35,6 +37,10 @@ struct LeaseMachine: Sendable {
 
     /// A renewal got no answer, or an error.
     mutating func failed() { unbrokenSince = nil }
+
+    /// The session of renewals had to be opened anew: whatever ended the last one may have kept others from renewing, and
+    /// gets them the same time to come back.
+    mutating func reconnected() { unbrokenSince = nil }
 
     /// The server answered that there is no such living node: others may own what this one owned.
     mutating func lost() {

@@ -44,6 +44,7 @@ final class ConnectionHook: Sendable {
 extension PostgresJournalCore {
     /// Runs on each new connection before anyone else gets it; nothing of its slots is in flight then.
     func compareTails(_ member: Int, _ connection: PostgresConnection) async throws(PostgresError) {
+        if pool.plan.members(for: .lease).contains(member) { lease.reconnected() }
         guard let lane = pool.plan.flushIndex(of: member) else { return }
         let held = slots.filter { Int($0.key.index) % lanes.count == lane && $0.value.tail > 0 }
         guard !held.isEmpty else { return }

@@ -155,8 +155,9 @@ actor PostgresJournalCore {
     // MARK: - The lease
 
     private func renew() async {
+        var pause = LeaseMachine.renewalInterval
         while !isClosing, !lease.isLost {
-            await alarm.sleep(LeaseMachine.renewalInterval)
+            await alarm.sleep(pause)
             guard !isClosing else { return }
             let sentAt = clock.monotonic().nanoseconds
             do throws(PostgresError) {
@@ -166,12 +167,14 @@ actor PostgresJournalCore {
                     deadline: deadline(lease.ttl))
                 if result.rowCount == 1 {
                     lease.renewed(sentAt: sentAt, now: clock.monotonic().nanoseconds)
+                    pause = LeaseMachine.renewalInterval
                     if holdsLease { tellWithheld() }
                 } else {
                     loseLease()
                 }
             } catch {
                 lease.failed()
+                pause = LeaseMachine.retryInterval
             }
         }
     }
