@@ -28,8 +28,11 @@ extension Membership {
         let given = holdings.filter {
             $0.owner == me.incarnation && !served.contains($0.slot) && ceding[$0.slot] == nil && !isAwaited($0.slot)
         }.map(\.slot)
-        // Where a cession's outcome is not known it may still come: not after a claim.
-        let doubtful = given.filter { self.doubtful.contains($0) }
+        // Where a cession's outcome is not known it may still come: not after a claim. And a database that was put back has
+        // forgotten epochs under which others have served: those must not come again.
+        let doubtful = given.filter {
+            self.doubtful.contains($0) || holdings[Int($0.index)].epoch < parts.directory.epoch(of: $0)
+        }
         if !doubtful.isEmpty {
             await serve(try await parts.journal.claim(doubtful))
             self.doubtful.subtract(doubtful)
