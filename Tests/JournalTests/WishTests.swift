@@ -24,7 +24,7 @@ struct WishTests {
         let second = try await database.journal(name: "a")
         #expect(try await other.nodes().map(\.isAskedToDrain) == [true, false, false])
         #expect(try await other.askToDrain("a", false)?.hasChanged == false)
-        try await second.announceDrain()
+        try await second.announceDrain(true)
         #expect(try await other.askToDrain("a", true)?.isLeaving == true)
         await second.close()
         // The newest that lives is the first one again.

@@ -123,7 +123,7 @@ final class LinkPipe {
     func surrender() -> TCPStream {
         flush()
         isClosed = true
-        outbox = []
+        sending.outbox = []
         return stream
     }
 
