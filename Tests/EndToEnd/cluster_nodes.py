@@ -248,6 +248,8 @@ class Voting:
         self.cluster = cluster
         dice = iter((0.25, 0.75))
         self.elections = [election.Election(poll, poll["type"] == "UNIQUE", next(dice)) for poll in polls]
+        for held in self.elections:
+            held.model.nodes_repeat = True
         self.booths = [Booth(node, self.elections) for node in booths]
 
     @classmethod
