@@ -43,8 +43,8 @@ async def stop(cluster):
 @within(180)
 async def a_cluster_comes_back_from_a_backup_and_clients_start_over():
     async with Cluster() as cluster:
-        kept = await client.poll(cluster.a, await client.campaign(cluster.a), type="UNIQUE", durationSeconds=3600)
-        ended = await client.poll(cluster.b, await client.campaign(cluster.b), type="UNIQUE", durationSeconds=3600)
+        kept = await client.poll(cluster.a, await client.campaign(cluster.a), type="UNIQUE", durationSeconds=1800)
+        ended = await client.poll(cluster.b, await client.campaign(cluster.b), type="UNIQUE", durationSeconds=1800)
         await ballots(cluster, kept, 0, 60, option=0)
         await ballots(cluster, ended, 0, 30, option=2)
         dump = pathlib.Path(cluster.a.folder) / "backup.sql"

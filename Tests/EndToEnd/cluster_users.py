@@ -123,7 +123,7 @@ async def a_thousand_people_vote_over_three_nodes_without_one_error():
         for number in range(CAMPAIGNS):
             node = cluster.all()[number % 3]
             campaign = await client.campaign(node, name=f"Show {number}")
-            polls.append(await client.poll(node, campaign, type="UNIQUE", durationSeconds=3600))
+            polls.append(await client.poll(node, campaign, type="UNIQUE", durationSeconds=1800))
         models = [{} for _ in polls]
         figures = Figures()
         ends = time.monotonic() + ARGUMENTS.seconds
