@@ -14,7 +14,7 @@ public struct LeasedNode: Hashable, Sendable {
     public let address: String
     /// Its share of slots.
     public let weight: Double
-    /// Its process is about to end, and gives its slots away.
+    /// It gives its slots away for reasons of its own: it is about to end, or reaches too few of the others.
     public let isDraining: Bool
     /// Its lease has ended; it may be declared dead, and may still come back before that.
     public let hasLapsed: Bool

@@ -11,7 +11,7 @@ public struct DrainAnswer: Hashable, Sendable {
     public let incarnation: UInt128
     /// Whether it was not asked so before.
     public let hasChanged: Bool
-    /// Whether it is about to end, and so gives its slots away whatever is wished.
+    /// Whether it gives its slots away for reasons of its own, whatever is wished.
     public let isLeaving: Bool
 }
 

@@ -20,9 +20,6 @@ extension AdminDesk {
         if isAsked, !picture.nodes.contains(where: { $0.isMember && $0.name != name }) {
             throw ClientError(.conflict, "no other node could take the slots of \(name)")
         }
-        if !isAsked, node.isLeaving {
-            throw ClientError(.conflict, "the process of \(name) is about to end: start it again instead")
-        }
         guard let answer = try await database.askToDrain(name, isAsked) else { throw Self.unknown(name) }
         await membership.wishesChanged()
         if answer.hasChanged {

@@ -10,7 +10,7 @@ struct PlacementNode: Sendable, Equatable {
     enum State: String, Sendable {
         /// It takes slots.
         case live
-        /// It gives its slots away: its process is about to end, or the operator wishes so.
+        /// It gives its slots away: for reasons of its own, or because the operator wishes so.
         case draining
         /// It has given its slots away because the operator wishes so, and stays without any until it is taken back.
         case drained
@@ -31,7 +31,7 @@ struct PlacementNode: Sendable, Equatable {
     let isMember: Bool
     /// The operator wishes that it has no slots.
     var isAskedToDrain = false
-    /// Its process is about to end.
+    /// It gives its slots away for reasons of its own: it is about to end, or reaches too few of the others.
     var isLeaving = false
 }
 

@@ -107,7 +107,7 @@ enum PlacementTables {
         let text: String
         switch answer.text("drain") {
         case "asked": text = "it gives its slots away and stays without any until `tumulte drain \(node) --back`"
-        case "leaving": text = "its process is about to end, and gives its slots away"
+        case "leaving": text = "it gives its slots away: it is about to end, or reaches too few other nodes"
         default: text = "it takes its share of the slots"
         }
         return aligned(lines + [("drain", text), ("changed", answer.isTrue("changed") ? "yes" : "it was so already")])
