@@ -2,9 +2,11 @@
 """What the hop between nodes costs, beside others that carry messages on this machine, by turns:
 
   votes  a durable vote over a binary WebSocket, one under way: to the node that owns its campaign, and to another one
-  hop    one message of 60 bytes under way, there and back: a bare TCP relay (psbench tcp), one link between two
-         processes (LinkBench), PUBLISH to SUBSCRIBE by Redis, PUB to SUB by two NATS servers with a route between them
-  load   the same with 4,096 messages under way, a second: Redis, NATS, one link; and votes by either node
+  hop    a message of 60 bytes each millisecond, as votes come that wait for their commit, there and back: a bare TCP
+         relay (psbench tcp), one link between two processes (LinkBench), PUBLISH to SUBSCRIBE by Redis, PUB to SUB by
+         two NATS servers with a route between them; and the same with the next message as soon as one is back
+  load   the same with 4,096 messages under way, a second: Redis, NATS, one link with a request for each message and
+         with one for each 64, as nodes send the commands of a turn; and votes by either node
 
 Nodes have one loop. Lines that begin with `figure: ` are results. Usage: forward.py LINKBENCH [options]
 """
@@ -35,6 +37,8 @@ from node import free_port, until  # noqa: E402
 
 BYTES = 60
 WINDOW = 4096
+RATE = 1000
+SLICES = 3
 
 
 async def out(*command):
@@ -128,14 +132,14 @@ class LinkOwner:
         self.process.wait()
 
 
-async def psbench(arguments, window):
-    result = await out(tools.build("psbench"), *arguments, BYTES, 0, window, ARGUMENTS.seconds)
+async def psbench(arguments, window, rate=0):
+    result = await out(tools.build("psbench"), *arguments, BYTES, rate, window, ARGUMENTS.seconds)
     assert result["missing"] == 0, result
     return result["p50_us"], result["p99_us"], result["delivered_per_s"]
 
 
-async def link(port, window):
-    result = await out(ARGUMENTS.link, "ask", port, BYTES, window, ARGUMENTS.seconds)
+async def link(port, window, rate=0, run=1):
+    result = await out(ARGUMENTS.link, "ask", port, BYTES, window, ARGUMENTS.seconds, rate, run)
     return result["p50_us"], result["p99_us"], result["per_s"]
 
 
@@ -188,28 +192,31 @@ async def main():
 async def hops(cluster, redis, nats, owner, votes):
     one = Measured()
     for _ in range(ARGUMENTS.rounds):
-        one.note("relay", await psbench(["tcp", 0, 0], 1))
-        one.note("link", await link(owner.port, 1))
-        one.note("redis", await psbench(redis.arguments(), 1))
-        one.note("nats", await psbench(nats.arguments(), 1))
+        for rate, name in ((RATE, ""), (0, " at once")):
+            one.note("relay" + name, await psbench(["tcp", 0, 0], 1, rate))
+            one.note("link" + name, await link(owner.port, 1, rate))
+            one.note("redis" + name, await psbench(redis.arguments(), 1, rate))
+            one.note("nats" + name, await psbench(nats.arguments(), 1, rate))
         if cluster:
-            one.note("here", await votes(cluster.a, 1, 1))
-            one.note("there", await votes(cluster.b, 1, 1))
-    for name, what in (("link", "one link"), ("redis", "Redis"), ("nats", "NATS, two servers")):
+            for _ in range(SLICES):
+                one.note("here", await votes(cluster.a, 1, 1))
+                one.note("there", await votes(cluster.b, 1, 1))
+    for when, name in (("a millisecond", ""), ("after the other", " at once")):
+        for tool, what in (("link", "one link"), ("redis", "Redis"), ("nats", "NATS, two servers")):
+            p99 = one.median(tool + name, 1) / one.median("relay" + name, 1)
+            print(
+                f"figure: one message {when}, there and back, p50 as a multiple of a bare relay's: {what}"
+                f" {rounds(one.ratios(tool + name, 'relay' + name))}; p99 {p99:.2f}"
+            )
+    if cluster:
+        # The journal's time varies by more than the hop takes: pairs of runs, and the median of their differences.
+        added = statistics.median(there[0] - here[0] for here, there in zip(one.runs["here"], one.runs["there"]))
         print(
-            f"figure: a message there and back, p50, as a multiple of a bare relay's: {what}"
-            f" {rounds(one.ratios(name, 'relay'))}; p99 {one.median(name, 1) / one.median('relay', 1):.2f}"
+            f"figure: a durable vote by another node than the owner's: p50 {rounds(one.ratios('there', 'here'))}, p99"
+            f" {one.median('there', 1) / one.median('here', 1):.2f} × that by the owner's node; the added p50 is"
+            f" {added / one.median('relay'):.2f} × a bare relay's, {added / one.median('redis'):.2f} × Redis',"
+            f" {added / one.median('nats'):.2f} × that of two NATS servers"
         )
-    if not cluster:
-        return
-    # A difference of two medians: those of all rounds, since single rounds differ by more than the hop.
-    added = one.median("there") - one.median("here")
-    print(
-        f"figure: a durable vote by another node than the owner's: p50 {one.median('there') / one.median('here'):.2f} ×,"
-        f" p99 {one.median('there', 1) / one.median('here', 1):.2f} × that by the owner's node; the added p50 is"
-        f" {added / one.median('relay'):.2f} × a bare relay's, {added / one.median('redis'):.2f} × Redis',"
-        f" {added / one.median('nats'):.2f} × that of two NATS servers"
-    )
     print(f"µs: {({name: [round(run[0], 1) for run in runs] for name, runs in one.runs.items()})}")
 
 
@@ -218,15 +225,18 @@ async def load(cluster, redis, nats, owner, votes):
     for _ in range(ARGUMENTS.rounds):
         many.note("redis", await psbench(redis.arguments(), WINDOW))
         many.note("link", await link(owner.port, WINDOW))
+        many.note("runs", await link(owner.port, WINDOW, run=64))
         many.note("nats", await psbench(nats.arguments(), WINDOW))
         many.note("relay", await psbench(["tcp", 0, 0], WINDOW))
         many.note("here", await votes(cluster.a, 64, 16))
         many.note("there", await votes(cluster.b, 64, 16))
-    print(
-        f"figure: messages a second on one link, each answered, as a multiple of Redis PUBLISH to SUBSCRIBE:"
-        f" {rounds(many.ratios('link', 'redis', 2))}; of NATS over two servers {rounds(many.ratios('link', 'nats', 2))};"
-        f" of a bare relay {rounds(many.ratios('link', 'relay', 2))}"
-    )
+    for name, what in (("link", "a request for each"), ("runs", "64 to a request, as commands of one turn")):
+        print(
+            f"figure: messages a second on one link, each answered, {what}, as a multiple of Redis PUBLISH to SUBSCRIBE:"
+            f" {rounds(many.ratios(name, 'redis', 2))}; of NATS over two servers"
+            f" {statistics.median(many.ratios(name, 'nats', 2)):.2f}; of a bare relay"
+            f" {statistics.median(many.ratios(name, 'relay', 2)):.2f}"
+        )
     print(
         f"figure: durable votes a second by another node than the owner's, as a multiple of those by the owner's:"
         f" {rounds(many.ratios('there', 'here', 2))}"

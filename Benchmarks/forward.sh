@@ -14,4 +14,4 @@ build_flags
 export TUMULTE_BENCH=1
 "$SWIFT" build -c release --product LinkBench "${BUILD_FLAGS[@]}"
 link=$("$SWIFT" build -c release --product LinkBench "${BUILD_FLAGS[@]}" --show-bin-path)/LinkBench
-exec python3 Benchmarks/forward.py "$link" "$@"
+exec .cache/venv/bin/python Benchmarks/forward.py "$link" "$@"

@@ -43,18 +43,18 @@ fuzz() { # fuzz TARGET: one fuzzer for that long
         -artifact_prefix="$findings/" >"$scratch/$1.log" 2>&1
 }
 
-# Two at a time: each has a core on the smallest machine that this is meant for.
+# Three at a time: on the smallest machine that this is meant for each has most of a core.
 failed=0
 while [ "${#targets[@]}" -gt 0 ]; do
-    pair=("${targets[@]:0:2}")
-    targets=("${targets[@]:2}")
+    group=("${targets[@]:0:3}")
+    targets=("${targets[@]:3}")
     pids=()
-    for target in "${pair[@]}"; do
+    for target in "${group[@]}"; do
         fuzz "$target" &
         pids+=($!)
     done
-    for index in "${!pair[@]}"; do
-        target=${pair[$index]}
+    for index in "${!group[@]}"; do
+        target=${group[$index]}
         if wait "${pids[$index]}"; then
             runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$scratch/$target.log")
             echo "figure: $target fuzzed for $seconds s: ${runs:-?} inputs, no finding"

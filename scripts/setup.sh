@@ -36,6 +36,7 @@ bench | python                 | python3            | python      | python3
 bench | command taskset        | util-linux         | util-linux  | util-linux
 bench | postgres               | postgresql         | postgresql  | postgresql-server
 forward | redis                | redis-server       | redis       | redis
+forward | venv                 | python3-venv       | python      | python3
 forward | command nats-server  | nats-server        | nats-server | nats-server
 '
 
@@ -118,7 +119,7 @@ if [ ${#missing_apt[@]} -gt 0 ]; then
 fi
 
 # The Python environment of the end-to-end tests; made again when the list of its packages changes.
-if [ "$purpose" = test ]; then
+if [ "$purpose" = test ] || [ "$purpose" = forward ]; then
     wanted=Tests/EndToEnd/requirements.txt
     venv=.cache/venv
     if ! cmp -s "$wanted" "$venv/requirements.txt" || ! "$venv/bin/python" -c '' 2>/dev/null; then

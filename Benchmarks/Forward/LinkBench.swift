@@ -2,8 +2,12 @@
 //
 //   LinkBench owner                                   prints its port; answers each request with its body, until
 //                                                     its input ends
-//   LinkBench ask PORT BYTES WINDOW SECONDS           keeps WINDOW requests of BYTES bytes under way; one line of JSON:
-//                                                     answers a second, and the time from a request to its answer
+//   LinkBench ask PORT BYTES WINDOW SECONDS [RATE [RUN]]
+//
+// `ask` keeps WINDOW messages of BYTES bytes under way, or with a RATE above 0 sends so many requests a second, and prints
+// one line of JSON: messages answered a second, and the time from a request to its answer. A request holds a RUN of
+// messages (1), as a node sends the commands of one turn: each behind its length, each with a status of its own in the
+// answer.
 //
 // Benchmarks/forward.py runs it beside brokers that carry the same number of bytes.
 
@@ -12,23 +16,32 @@ internal import Foundation
 internal import Platform
 internal import Protocol
 
+/// Reads a message's length and says where the next one begins.
+private func end(_ body: Span<UInt8>, _ offset: Int) -> Int {
+    offset + 2 + Int(body[offset]) + Int(body[offset + 1]) << 8
+}
+
 @main
 struct LinkBench {
     static func main() async throws {
         let arguments = CommandLine.arguments
         switch arguments.dropFirst().first {
         case "owner" where arguments.count == 2: try await own()
-        case "ask" where arguments.count == 6:
+        case "ask" where (6...8).contains(arguments.count):
+            let rate = arguments.count > 6 ? UInt64(arguments[6]) : 0
+            let run = arguments.count > 7 ? Int(arguments[7]) : 1
             guard let port = UInt16(arguments[2]), let bytes = Int(arguments[3]), let window = Int(arguments[4]),
-                let seconds = Double(arguments[5]), bytes >= 0, bytes < 65_536, (1...16_384).contains(window)
+                let seconds = Double(arguments[5]), let rate, let run, (0...1000).contains(bytes),
+                (1...16_384).contains(window), (1...256).contains(run), rate <= 1000
             else { usage() }
-            print(await ask(port, bytes, window, seconds))
+            print(await ask(port, Load(bytes: bytes, window: window, rate: rate, run: run), seconds))
         default: usage()
         }
     }
 
     private static func usage() -> Never {
-        FileHandle.standardError.write(Data("usage: LinkBench owner | ask PORT BYTES WINDOW SECONDS\n".utf8))
+        let text = "usage: LinkBench owner | ask PORT BYTES WINDOW SECONDS [RATE [RUN]]\n"
+        FileHandle.standardError.write(Data(text.utf8))
         exit(2)
     }
 
@@ -61,13 +74,13 @@ struct LinkBench {
         exit(0)
     }
 
-    private static func ask(_ port: UInt16, _ bytes: Int, _ window: Int, _ seconds: Double) async -> String {
+    private static func ask(_ port: UInt16, _ load: Load, _ seconds: Double) async -> String {
         let group = LoopGroup(count: 1, name: "asker")
         let loop = group.loops[0]
         let shared = LinkLoop(on: loop, configuration: configuration("asker", 1))
         await shared.start()
         return await withCheckedContinuation { continuation in
-            let asker = Asker(loop, bytes: bytes, window: window, seconds: seconds) {
+            let asker = Asker(loop, load, seconds: seconds) {
                 continuation.resume(returning: $0)
             }
             let link = Link(to: "127.0.0.1", port: port, expecting: nil, shared: shared, handler: asker)
@@ -76,12 +89,25 @@ struct LinkBench {
     }
 }
 
-/// Sends each request's body back.
+private struct Load: Sendable {
+    let bytes: Int
+    let window: Int
+    let rate: UInt64
+    let run: Int
+}
+
+/// Reads each message of a request, and answers it with a status.
 private final class Echo: LinkService {
     func serve(_ host: LinkHost, _ ticket: LinkTicket, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>) {
-        // Safe: the buffer is read during the closure alone, in which the span lives.
-        let body = unsafe body.withUnsafeBufferPointer { unsafe Array($0) }
-        host.onLoop { $0.reply(to: ticket, FrameHeader(.reply, slot: header.slot), body: body) }
+        var statuses: [UInt8] = []
+        var offset = 0
+        while offset < body.count {
+            statuses.append(body[offset + 2])
+            offset = end(body, offset)
+        }
+        host.onLoop((ticket, FrameHeader(.reply, slot: header.slot), statuses)) {
+            $0.reply(to: $1.0, $1.1, body: $1.2)
+        }
     }
     func unsubscribed(
         _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
@@ -101,12 +127,14 @@ private actor Asker: LinkHandler, LoopActor {
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
     private let body: [UInt8]
-    private let window: Int
+    private let load: Load
     private let nanoseconds: UInt64
     private let done: @Sendable (String) -> Void
     private var link: Link?
+    private var timer: LoopTimer?
     private var underWay = 0
     private var answers = 0
+    private var replies = 0
     private var startedAt: UInt64 = 0
     private var isMeasuring = false
     private var isDone = false
@@ -116,48 +144,71 @@ private actor Asker: LinkHandler, LoopActor {
     private var times: [UInt32] = []
 
     init(
-        _ loop: EventLoop, bytes: Int, window: Int, seconds: Double, done: @escaping @Sendable (String) -> Void
+        _ loop: EventLoop, _ load: Load, seconds: Double, done: @escaping @Sendable (String) -> Void
     ) {
         self.loop = loop
-        self.window = window
+        self.load = load
         self.done = done
-        body = [UInt8](repeating: 9, count: bytes)
+        let message = [UInt8(load.bytes & 255), UInt8(load.bytes >> 8)] + [UInt8](repeating: 9, count: load.bytes)
+        body = (0..<load.run).flatMap { _ in message }
         nanoseconds = UInt64(seconds * 1e9)
-        sentAt = Array(repeating: 0, count: 2 * window)
+        sentAt = Array(repeating: 0, count: 2 * load.window + 1024)
     }
 
     nonisolated func linkOpened(_ link: Link, _ peer: LinkPeer) {
         assumeIsolated { asker in
             asker.link = link
             asker.startedAt = MonotonicTime.now.nanoseconds
-            asker.loop.onTurnEnd { asker.onLoop { $0.fill() } }
+            guard asker.load.rate > 0 else {
+                return asker.loop.onTurnEnd { asker.onLoop { $0.fill() } }
+            }
+            let timer = LoopTimer(on: asker.loop) { asker.onLoop { $0.sendOne() } }
+            let pause = 1_000_000_000 / asker.load.rate
+            timer.schedule(afterNanoseconds: pause, repeatingNanoseconds: pause)
+            asker.timer = timer
         }
     }
 
     private func fill() {
-        guard let link, !isDone, underWay < window else { return }
+        guard let link, !isDone, underWay < load.window else { return }
         let now = MonotonicTime.now.nanoseconds
         let header = FrameHeader(.request, slot: Slot(1), remainingMilliseconds: 60_000)
         let body = body
-        while underWay < window {
+        while underWay < load.window {
             let token = next % UInt64(sentAt.count)
-            guard link.onLoop({ $0.request(header, body: body, token: token) }) == nil else { return }
+            let refusal = link.onLoop((header, body, token)) { $0.request($1.0, body: $1.1, token: $1.2) }
+            guard refusal == nil else { return }
             sentAt[Int(token)] = now
             next += 1
-            underWay += 1
+            underWay += load.run
         }
     }
 
-    nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
-        onLoop { $0.took(token) }
+    private func sendOne() {
+        guard let link, !isDone else { return }
+        let token = next % UInt64(sentAt.count)
+        sentAt[Int(token)] = MonotonicTime.now.nanoseconds
+        let header = FrameHeader(.request, slot: Slot(1), remainingMilliseconds: 60_000)
+        let body = body
+        _ = link.onLoop((header, body, token)) { $0.request($1.0, body: $1.1, token: $1.2) }
+        next += 1
+        underWay += load.run
     }
 
-    private func took(_ token: UInt64) {
-        underWay -= 1
-        answers += 1
+    nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
+        var messages = 0
+        for index in 0..<body.count where body[index] == 9 { messages += 1 }
+        onLoop((token, messages)) { $0.took($1.0, $1.1) }
+    }
+
+    private func took(_ token: UInt64, _ messages: Int) {
+        guard messages == load.run else { return fail("a message was lost") }
+        underWay -= messages
+        answers += messages
+        replies += 1
         guard isMeasuring else {
             // The clock is asked now and then alone.
-            guard answers & 0xFF == 0 || window == 1 else { return }
+            guard replies & 0x3F == 0 || load.window == 1 else { return }
             let now = MonotonicTime.now.nanoseconds
             guard now - startedAt > Self.warmUp else { return }
             isMeasuring = true
@@ -165,7 +216,7 @@ private actor Asker: LinkHandler, LoopActor {
             answers = 0
             return
         }
-        guard answers & 0xF == 0 || window == 1 else { return }
+        guard replies & 0xF == 0 || load.window == 1 else { return }
         let now = MonotonicTime.now.nanoseconds
         times.append(UInt32(truncatingIfNeeded: now - sentAt[Int(token)]))
         if now - startedAt >= nanoseconds { finish(now) }

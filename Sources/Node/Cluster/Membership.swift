@@ -90,6 +90,10 @@ actor Membership {
     var incoming: [Slot: Incoming] = [:]
     /// The homes that the last round found; empty before the first.
     var homes: [String] = []
+    /// The owners as they were read last, and at which version.
+    private var heard: (version: UInt64, holdings: [SlotHolding])?
+    /// The homes for these owners, and for whom they were computed.
+    private var planned: (members: [PlacementMember], names: [UInt128: String], homes: [String])?
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
     private(set) var isDraining = false
@@ -222,8 +226,7 @@ actor Membership {
         guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
             return lookAtTable()
         }
-        let holdings = try await parts.journal.holdings()
-        pins = holdings.pins
+        let holdings = try await holdings(at: version)
         note(holdings, nodes)
         homes = homes(holdings, nodes)
         try await take(holdings, nodes)
@@ -235,6 +238,16 @@ actor Membership {
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
         lookAtTable()
+    }
+
+    /// The owners of all slots, read where they have changed since the last round.
+    private func holdings(at version: UInt64) async throws(JournalError) -> [SlotHolding] {
+        if let heard, heard.version == version { return heard.holdings }
+        let holdings = try await parts.journal.holdings()
+        pins = holdings.pins
+        heard = (version, holdings)
+        planned = nil
+        return holdings
     }
 
     /// Now and then, whether the table is still in Redis.
@@ -295,9 +308,12 @@ actor Membership {
         knownNames.formUnion(settled.map(\.name))
         var names: [UInt128: String] = [:]
         for node in nodes { names[node.incarnation] = node.name }
-        return CappedPlacement.homes(
-            members: settled.map { PlacementMember(name: $0.name, weight: $0.weight) },
-            owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
+        let takers = settled.map { PlacementMember(name: $0.name, weight: $0.weight) }.sorted { $0.name < $1.name }
+        if let planned, planned.members == takers, planned.names == names { return planned.homes }
+        let homes = CappedPlacement.homes(
+            members: takers, owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
+        planned = (takers, names, homes)
+        return homes
     }
 
     /// Whether a node has been here for too short a time to get slots.

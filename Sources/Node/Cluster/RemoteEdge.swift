@@ -135,7 +135,7 @@ actor RemoteEdge: LinkService, LoopActor {
             case .commands:
                 let (campaign, received) = try RoadCodec.commands(&cursor, body, at: now)
                 try cursor.finish(body)
-                onLoop { $0.request(ticket, campaign, received) }
+                onLoop((ticket, campaign, received)) { $0.request($1.0, $1.1, $1.2) }
             case .creation:
                 let creation = try RoadCodec.creation(&cursor, body, at: now, ticket: .ofEdge(index))
                 try cursor.finish(body)
@@ -260,7 +260,9 @@ actor RemoteEdge: LinkService, LoopActor {
     }
 
     private func reply(_ request: Request, _ body: [UInt8]) {
-        host?.onLoop { $0.reply(to: request.ticket, FrameHeader(.reply, slot: request.slot), body: body) }
+        host?.onLoop((request.ticket, FrameHeader(.reply, slot: request.slot), body)) {
+            $0.reply(to: $1.0, $1.1, body: $1.2)
+        }
     }
 
     private func joined(_ ticket: ReplyTicket, _ joined: Joined) {

@@ -151,7 +151,7 @@ actor RemoteOwner: LinkHandler, LoopActor {
         guard let link else { return handBack(request) }
         let token = freeTokens.popLast() ?? UInt64(requests.count)
         if token == requests.count { requests.append(nil) }
-        switch link.onLoop({ $0.request(header, body: body, token: token) }) {
+        switch link.onLoop((header, body, token), { $0.request($1.0, body: $1.1, token: $1.2) }) {
         case nil:
             requests[Int(token)] = request
             return
@@ -170,10 +170,10 @@ actor RemoteOwner: LinkHandler, LoopActor {
     // MARK: - Outcomes
 
     nonisolated func linkAnswered(_ link: Link, _ token: UInt64, _ header: FrameHeader, _ body: Span<UInt8>) {
-        guard let request = onLoop({ $0.take(token) }) else { return }
+        guard let request = onLoop(token, { $0.take($1) }) else { return }
         // Read here, where the frame lies.
         let outcome = outcome(of: request, header, body)
-        onLoop { $0.settle(request, outcome) }
+        onLoop((request, outcome)) { $0.settle($1.0, $1.1) }
     }
 
     /// The request under a token, which is free again: a link has one outcome for each.

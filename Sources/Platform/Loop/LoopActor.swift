@@ -21,4 +21,15 @@ extension LoopActor {
             return try plain(self)
         }
     }
+
+    /// The same with an argument, for a closure that captures nothing: then nothing is allocated for it.
+    @inlinable @inline(__always)
+    public nonisolated func onLoop<Argument, Value: Sendable>(
+        _ argument: Argument, _ body: @escaping (isolated Self, Argument) -> Value
+    ) -> Value {
+        loop.checkIsolated()
+        // Safe: as above.
+        let plain = unsafe unsafeBitCast(body, to: ((Self, Argument) -> Value).self)
+        return plain(self, argument)
+    }
 }

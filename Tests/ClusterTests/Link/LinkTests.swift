@@ -68,6 +68,29 @@ struct LinkTests {
         }
     }
 
+    @Test func `frames and bytes are counted by kind at both ends`() async throws {
+        try await withLink { link, handler, node, service in
+            await handler.events.wait { $0.contains(where: \.isOpened) }
+            for token in 0..<10 as Range<UInt64> {
+                #expect(await link.request(request(), body: [UInt8](repeating: 1, count: 7), token: token) == nil)
+            }
+            #expect(await link.tell(FrameHeader(.presence, slot: Slot(3)), body: [1, 2, 3]) == nil)
+            await handler.events.wait { $0.count(where: \.isAnswer) == 10 }
+            await service.events.wait { $0.contains { if case .present = $0 { true } else { false } } }
+            let overhead = UInt64(ClusterFrame.headerBytes + ClusterFrame.checksumBytes)
+            let (here, there) = (link.shared.counters, node.shared.counters)
+            // What a turn sends and reads is counted when it is over.
+            await link.flush()
+            let requests = LinkCounters.Count(frames: 10, bytes: 10 * (overhead + 7))
+            #expect(here.sent(.request) == requests && there.received(.request) == requests)
+            #expect(there.sent(.reply) == requests && here.received(.reply) == requests)
+            let presence = LinkCounters.Count(frames: 1, bytes: overhead + 3)
+            #expect(here.sent(.presence) == presence && there.received(.presence) == presence)
+            #expect(here.sent(.hello).frames == 1 && here.received(.welcome).frames == 1)
+            #expect(here.received(.request).frames == 0 && there.sent(.event).frames == 0)
+        }
+    }
+
     @Test func `a subscriber gets events and the news of a move in order`() async throws {
         try await withLink { link, handler, node, service in
             await handler.events.wait { $0.contains(where: \.isOpened) }
