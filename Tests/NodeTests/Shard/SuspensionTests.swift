@@ -8,7 +8,9 @@ import Testing
 
 @Suite(.timeLimit(.minutes(5)))
 struct SuspensionTests {
-    @Test func `nothing is shown or applied while the lease has lapsed, and everything once it is renewed`() async throws {
+    @Test func `nothing is shown or applied while the lease has lapsed, and everything once it is renewed`()
+        async throws
+    {
         let stage = await Stage()
         try await stage.open()
         let poll = try await stage.launch()
@@ -39,7 +41,8 @@ struct SuspensionTests {
             .road(
                 .create(
                     CreationCommand(
-                        slot: stage.slot, principal: .openMode, draft: CampaignDraft(name: "New", description: nil), mark: nil,
+                        slot: stage.slot, principal: .openMode, draft: CampaignDraft(name: "New", description: nil),
+                        mark: nil,
                         ticket: stage.ticket(3), receivedAt: stage.clock.now()))))
         let suspended = await stage.settle()
         let creations = suspended.count { if case .again(.create) = $0 { true } else { false } }
