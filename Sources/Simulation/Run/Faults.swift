@@ -12,6 +12,8 @@ enum Fault {
     case emptyTable
     case putBackTable
     case slowCommits(nanoseconds: UInt64)
+    /// A node crashes while its flushes are stuck in the database: they may commit long after.
+    case crashInFlush(node: Int)
     case databaseAway
     case endSessions
 }
@@ -48,8 +50,9 @@ struct FaultPlan {
     private static func fault(_ dice: Dice, _ nodeCount: Int) -> Fault {
         let node = dice.below(nodeCount)
         let other = (node + 1 + dice.below(nodeCount - 1)) % nodeCount
-        switch dice.below(16) {
+        switch dice.below(18) {
         case 0...2: return .crash(node: node)
+        case 16...17: return .crashInFlush(node: node)
         case 3...4: return .standStill(node: node)
         case 5: return .stop(node: node)
         case 6...7: return .cutPeers(node, other, isOneWay: dice.chance(50))
@@ -87,6 +90,13 @@ extension Scenario {
         case .slowCommits(let nanoseconds):
             database.slowDown(nanoseconds, for: duration)
             quiet(from: world.time + duration + nanoseconds)
+        case .crashInFlush(let node):
+            database.slowDown(flushesOf: node, Span.seconds(8), for: Span.seconds(1))
+            world.after(Span.milliseconds(300)) { [self] in
+                nodes[node].crash()
+                nodes[node].restart(after: duration)
+            }
+            quiet(from: world.time + Span.seconds(10))
         case .databaseAway:
             database.goAway()
             later(duration) { [self] in database.comeBack() }

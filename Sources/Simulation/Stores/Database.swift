@@ -42,6 +42,8 @@ final class Database: @unchecked Sendable {
     private var isAway = false
     /// Until when commits are slow, and how slow.
     private var stall: (until: UInt64, nanoseconds: UInt64) = (0, 0)
+    /// Likewise, of the flushes of one machine.
+    private var stuck: (machine: Int, until: UInt64, nanoseconds: UInt64) = (-1, 0, 0)
 
     init(_ world: World, _ network: Network, seed: UInt64, plant: Plant?) {
         self.world = world
@@ -73,6 +75,11 @@ final class Database: @unchecked Sendable {
     /// Commits take this much longer for a while.
     func slowDown(_ nanoseconds: UInt64, for duration: UInt64) { stall = (world.time + duration, nanoseconds) }
 
+    /// The flushes of one machine take this much longer for a while, as where their processes stand still.
+    func slowDown(flushesOf machine: Int, _ nanoseconds: UInt64, for duration: UInt64) {
+        stuck = (machine, world.time + duration, nanoseconds)
+    }
+
     /// Ends every session and takes no new ones until `comeBack`.
     func goAway() {
         isAway = true
@@ -92,14 +99,18 @@ final class Database: @unchecked Sendable {
         return lastTransaction
     }
 
-    func commitDelay() -> UInt64 {
+    func commitDelay(_ machine: Int, isFlush: Bool) -> UInt64 {
         let usual = dice.within(100_000...1_500_000)
+        if isFlush, machine == stuck.machine, world.time < stuck.until {
+            return usual + dice.within(0...stuck.nanoseconds)
+        }
         guard world.time < stall.until else { return usual }
         return usual + dice.within(0...stall.nanoseconds)
     }
 
-    func noteStatement(_ statement: PostgresStatement, _ values: [PostgresValue]) {
+    func noteStatement(_ statement: PostgresStatement, of machine: Int) {
         world.note(.statement, Checksum.of(Array(statement.name.utf8)))
+        world.onLine?("\(world.clockText) database: node-\(machine) says \(statement.name)")
     }
 
     func apply(_ writes: [TableWrite]) { for write in writes { write(&tables) } }

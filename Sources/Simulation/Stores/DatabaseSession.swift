@@ -84,10 +84,10 @@ final class ServerSession: @unchecked Sendable {
         _ statement: PostgresStatement, _ values: [PostgresValue], _ completion: @escaping DatabaseSession.Completion
     ) {
         guard !isOver else { return }
-        database.noteStatement(statement, values)
+        database.noteStatement(statement, of: side.peer.host.machine)
         switch statement.name {
         case "transaction.begin":
-            transaction = Transaction(database)
+            transaction = Transaction(database, side.peer.host.machine)
             answer(.success(PostgresResult(tag: "BEGIN")), completion)
         case "transaction.commit":
             guard let open = transaction else { return answer(.success(PostgresResult(tag: "COMMIT")), completion) }
@@ -105,7 +105,8 @@ final class ServerSession: @unchecked Sendable {
         _ statement: PostgresStatement, _ values: [PostgresValue], _ completion: @escaping DatabaseSession.Completion
     ) {
         let work = database.work(statement, values)
-        let transaction = transaction ?? Transaction(database)
+        let transaction = transaction ?? Transaction(database, side.peer.host.machine)
+        transaction.isFlush = statement.name == "journal.flush"
         let isAlone = self.transaction == nil
         waiting = transaction
         transaction.lock(work.locks) { [self] isGranted in
@@ -155,8 +156,13 @@ final class Transaction: @unchecked Sendable {
     private var isOver = false
     var writes: [TableWrite] = []
 
-    init(_ database: Database) {
+    /// The machine of the client, and whether it flushes its journal.
+    private let machine: Int
+    var isFlush = false
+
+    init(_ database: Database, _ machine: Int) {
         self.database = database
+        self.machine = machine
         id = database.nextTransaction()
     }
 
@@ -192,7 +198,7 @@ final class Transaction: @unchecked Sendable {
     /// Writes, some time from now, and then calls `done`.
     func commit(_ done: @escaping @Sendable () -> Void) {
         guard !isOver else { return }
-        database.world.after(database.commitDelay()) { [self] in
+        database.world.after(database.commitDelay(machine, isFlush: isFlush)) { [self] in
             guard !isOver else { return }
             isOver = true
             database.apply(writes)
