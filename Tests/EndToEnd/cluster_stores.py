@@ -145,7 +145,10 @@ async def redis_holds_a_table_above_those_of_a_database_that_was_put_back():
 
         async def versions():
             reply = await http1.request(cluster.a, "GET", "/admin/placement/diff")
-            return reply.data["versions"] if reply.status == 200 and reply.data["converged"] else None
+            if reply.status != 200 or not reply.data["converged"]:
+                return None
+            # A table that says the same once more may be on its way.
+            return reply.data["versions"] if len(set(reply.data["versions"].values())) == 1 else None
 
         before = (await until(versions, what="nodes and stores to agree"))["redis"]
         await asyncio.to_thread(cluster.server.kill)
@@ -156,7 +159,7 @@ async def redis_holds_a_table_above_those_of_a_database_that_was_put_back():
         await cluster.settled("a", "b")
         await until(lambda: cluster.redis.table_version() > before, what="a table above the one of the lost future")
         after = await until(versions, what="nodes and stores to agree again")
-        assert after["database"] == after["redis"] == after["node"] > before, (before, after)
+        assert after["redis"] > before, (before, after)
         # What is no table at all is replaced, however high its version seems to be.
         cluster.redis.command("SET", cluster.redis.table_key, "zzzzzzzzzzzzzzzz")
 
