@@ -38,6 +38,7 @@ fi
 if stage 'build, release' scripts/build.sh; then
     build_release >/dev/null
     export TUMULTE_BINARY=$BINARY
+    stage 'simulation' limit 1200 scripts/simulate.sh "$BINARY" || true
     for suite in scenario kill crowd stall disk damage million; do
         stage "end to end: $suite" limit 1200 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
     done

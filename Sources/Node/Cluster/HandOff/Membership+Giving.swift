@@ -88,7 +88,8 @@ extension Membership {
         let isReached = parts.routes.reached.contains(batch.target)
         let wanted = isStopping ? [] : isReached ? await offer(batch) : isLeaving ? Set(batch.slots) : []
         for slot in batch.slots where !wanted.contains(slot) { keep(slot) }
-        guard !wanted.isEmpty else { return alarm.interrupt() }
+        // Nothing has changed: the next round comes by itself, not at once and again and again.
+        guard !wanted.isEmpty else { return }
         for slot in wanted {
             shard(of: slot).postUnbounded(
                 .release(slot) { [releases] content in releases.postUnbounded(Release(slot: slot, content: content)) })
