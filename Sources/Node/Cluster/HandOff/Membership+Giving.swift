@@ -207,7 +207,8 @@ extension Membership {
 
     /// A shard was fenced out of a slot: whoever has it now is found in the next round.
     func lost(_ slot: Slot) {
-        guard served.remove(slot) != nil else { return }
+        // One that was on its way out has nothing to give any more.
+        guard served.remove(slot) != nil || ceding.removeValue(forKey: slot) != nil else { return }
         isBusy = true
         parts.directory.note([slot], .moving)
         shard(of: slot).postUnbounded(.released(slot))
