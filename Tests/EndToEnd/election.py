@@ -145,14 +145,18 @@ class Campaigning:
         """Sends a window of votes and judges the replies; returns what must be sent again."""
         while len(pending) < WINDOW and not self.stopping:
             pending.append((*election.draw(), False))
-        replies = []
+        replies, arrived = [], []
         for identity, fields, _ in pending:
             election.model.sent(identity, fields["option"])
             poll = election.poll
             replies.append(socket.post(op="vote", campaign=poll["campaignId"], poll=poll["id"], **fields))
+            replies[-1].add_done_callback(arrived.append)
         await asyncio.wait(replies, timeout=60)
         left = []
-        for (identity, fields, before), reply in zip(pending, replies):
+        # Positions rise in the order of the answers, whatever the order of the votes.
+        places = {reply: place for place, reply in enumerate(arrived)}
+        judged = sorted(zip(pending, replies), key=lambda pair: places.get(pair[1], len(replies)))
+        for (identity, fields, before), reply in judged:
             if not reply.done() or reply.exception():
                 self.silent += not reply.done() and not socket.closed
                 self.unknowns += 1
