@@ -30,6 +30,8 @@ actor RemoteEdge: LinkService, LoopActor {
     private var freeIndexes: [UInt32] = []
     /// Who follows which campaign.
     private var followers: [CampaignID: [HostedLinkID]] = [:]
+    /// Wishes to follow that are on their way to the shards: a farewell must not overtake their answers.
+    private var joining: [CampaignID: Int] = [:]
     private var outboxes: [[OwnerMessage]]
     private var pump: Task<Void, Never>?
 
@@ -109,7 +111,7 @@ actor RemoteEdge: LinkService, LoopActor {
     private func refuse(_ command: Command, _ error: ClientError) {
         switch command.body {
         case .leave: break
-        case .subscribe: joinFailed(command.ticket, error)
+        case .subscribe: joinFailed(command.ticket, command.campaign, error)
         case .vote, .manage, .verify: answered(command.ticket, .reply(.failure(error)))
         }
     }
@@ -185,6 +187,7 @@ actor RemoteEdge: LinkService, LoopActor {
         let command = Command(
             campaign: wish.campaign, ticket: self.ticket(origin, item: 0), receivedAt: clock.now(),
             body: .subscribe(after: wish.after))
+        joining[wish.campaign, default: 0] += 1
         outboxes[lane].append(.commands(wish.campaign, [command]))
     }
 
@@ -240,7 +243,7 @@ actor RemoteEdge: LinkService, LoopActor {
             for reply in replies { answered(reply.ticket, .vote(reply.status, position)) }
         case .reply(let ticket, let reply): answered(ticket, .reply(reply))
         case .joined(let ticket, let joined): self.joined(ticket, joined)
-        case .joinFailed(let ticket, _, let error): joinFailed(ticket, error)
+        case .joinFailed(let ticket, let campaign, let error): joinFailed(ticket, campaign, error)
         case .event(let event): publish(event)
         case .resync(let slot): moved(slot)
         case .again(let message): refuseMoved(message)
@@ -267,6 +270,7 @@ actor RemoteEdge: LinkService, LoopActor {
 
     private func joined(_ ticket: ReplyTicket, _ joined: Joined) {
         let campaign = joined.subscribed.campaign
+        joinEnded(campaign)
         guard let request = request(ticket) else { return leaveIfUnused(campaign) }
         close(ticket.connection)
         var body: [UInt8] = []
@@ -281,7 +285,9 @@ actor RemoteEdge: LinkService, LoopActor {
         reply(request, body)
     }
 
-    private func joinFailed(_ ticket: ReplyTicket, _ error: ClientError) {
+    private func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
+        joinEnded(campaign)
+        leaveIfUnused(campaign)
         guard let request = request(ticket) else { return }
         close(ticket.connection)
         var body: [UInt8] = []
@@ -291,11 +297,13 @@ actor RemoteEdge: LinkService, LoopActor {
 
     /// The slot went away before these commands were applied.
     private func refuseMoved(_ message: OwnerMessage) {
-        let tickets: [ReplyTicket] =
-            switch message {
-            case .commands(_, let commands): commands.map(\.ticket)
-            case .create(let creation): [creation.ticket]
-            }
+        let tickets: [ReplyTicket]
+        switch message {
+        case .commands(_, let commands):
+            tickets = commands.map(\.ticket)
+            for command in commands { if case .subscribe = command.body { joinEnded(command.campaign) } }
+        case .create(let creation): tickets = [creation.ticket]
+        }
         for ticket in tickets {
             guard let request = request(ticket) else { continue }
             if request.missing == request.answers.count, tickets.count == request.answers.count {
@@ -373,9 +381,14 @@ actor RemoteEdge: LinkService, LoopActor {
         for campaign in followers.filter({ $0.value.contains(link) }).keys { unsubscribed(link, campaign) }
     }
 
-    /// Nobody behind this edge follows the campaign any more: its owner need not send here.
+    private func joinEnded(_ campaign: CampaignID) {
+        let left = (joining[campaign] ?? 1) - 1
+        joining[campaign] = left > 0 ? left : nil
+    }
+
+    /// Nobody behind this edge follows the campaign any more, or is about to: its owner need not send here.
     private func leaveIfUnused(_ campaign: CampaignID) {
-        guard (followers[campaign] ?? []).isEmpty else { return }
+        guard (followers[campaign] ?? []).isEmpty, joining[campaign] == nil else { return }
         followers[campaign] = nil
         let slot = Slot(of: campaign)
         guard router.directory.owner(of: slot) == .local else { return }
