@@ -43,27 +43,22 @@ fuzz() { # fuzz TARGET: one fuzzer for that long
         -artifact_prefix="$findings/" >"$scratch/$1.log" 2>&1
 }
 
-# Three at a time: on the smallest machine that this is meant for each has most of a core.
-failed=0
-while [ "${#targets[@]}" -gt 0 ]; do
-    group=("${targets[@]:0:3}")
-    targets=("${targets[@]:3}")
-    pids=()
-    for target in "${group[@]}"; do
-        fuzz "$target" &
-        pids+=($!)
-    done
-    for index in "${!group[@]}"; do
-        target=${group[$index]}
-        if wait "${pids[$index]}"; then
-            runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$scratch/$target.log")
-            echo "figure: $target fuzzed for $seconds s: ${runs:-?} inputs, no finding"
-        else
-            failed=1
-            echo "== $target found something:"
-            tail -n 60 "$scratch/$target.log"
-        fi
-    done
+# All at once: on the smallest machine that this is meant for each has a part of a core.
+failed=0 pids=()
+for target in "${targets[@]}"; do
+    fuzz "$target" &
+    pids+=($!)
+done
+for index in "${!targets[@]}"; do
+    target=${targets[$index]}
+    if wait "${pids[$index]}"; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$scratch/$target.log")
+        echo "figure: $target fuzzed for $seconds s: ${runs:-?} inputs, no finding"
+    else
+        failed=1
+        echo "== $target found something:"
+        tail -n 60 "$scratch/$target.log"
+    fi
 done
 [ "$failed" -eq 0 ] && echo "== no findings"
 exit "$failed"

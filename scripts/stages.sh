@@ -44,6 +44,30 @@ stage() {
     return "$status"
 }
 
+# together NAME COMMAND NAME COMMAND…: stages that wait more than they work, beside each other. A command is one word
+# for `eval`; what it printed is shown once it has ended.
+together() {
+    local names=() logs=() pids=() index status
+    while [ $# -gt 0 ]; do
+        names+=("$1")
+        logs+=("$(mktemp)")
+        (eval "$2") >"${logs[-1]}" 2>&1 &
+        pids+=($!)
+        shift 2
+    done
+    for index in "${!names[@]}"; do
+        status=0
+        wait "${pids[$index]}" || status=$?
+        stage "${names[$index]}" shown "${logs[$index]}" "$status" || true
+    done
+}
+
+shown() {
+    cat "$1"
+    rm -f "$1"
+    return "$2"
+}
+
 # Starts a PostgreSQL of this run's own and names it in TUMULTE_TEST_POSTGRES; it ends with the script. Its folder is
 # outside the project, where the server's user may not be allowed.
 start_postgres() {

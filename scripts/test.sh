@@ -39,16 +39,19 @@ if stage 'build, release' scripts/build.sh; then
     build_release >/dev/null
     export TUMULTE_BINARY=$BINARY
     stage 'simulation' limit 1200 scripts/simulate.sh "$BINARY" || true
-    for suite in scenario kill crowd stall disk damage million; do
+    python() { limit 1200 .cache/venv/bin/python "$@"; }
+    on_postgres() { TUMULTE_TEST_STORE=postgres python "$@"; }
+    together 'end to end: scenario' 'python Tests/EndToEnd/scenario.py' \
+        'end to end on PostgreSQL: scenario' 'on_postgres Tests/EndToEnd/scenario.py'
+    together 'end to end: stall' 'python Tests/EndToEnd/stall.py' \
+        'end to end on PostgreSQL: kill' 'on_postgres Tests/EndToEnd/kill.py --rounds 6'
+    together 'end to end on PostgreSQL: outage' 'python Tests/EndToEnd/outage.py' \
+        'end to end: disk' 'python Tests/EndToEnd/disk.py' 'end to end: damage' 'python Tests/EndToEnd/damage.py'
+    for suite in kill crowd million; do
         stage "end to end: $suite" limit 1200 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
     done
-    stage 'end to end on PostgreSQL: scenario' limit 1200 env TUMULTE_TEST_STORE=postgres \
-        .cache/venv/bin/python Tests/EndToEnd/scenario.py || true
-    stage 'end to end on PostgreSQL: kill' limit 1200 env TUMULTE_TEST_STORE=postgres \
-        .cache/venv/bin/python Tests/EndToEnd/kill.py --rounds 6 || true
     stage 'end to end on PostgreSQL: recovery' limit 1200 env TUMULTE_TEST_STORE=postgres \
         .cache/venv/bin/python Tests/EndToEnd/recovery.py || true
-    stage 'end to end on PostgreSQL: outage' limit 1200 .cache/venv/bin/python Tests/EndToEnd/outage.py || true
     stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
     stage 'end to end: stores of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_stores.py || true
     stage 'end to end: cluster crowd' limit 300 .cache/venv/bin/python Tests/EndToEnd/cluster_crowd.py || true
