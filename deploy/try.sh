@@ -6,7 +6,7 @@
 
 skip() { say "skipped: $*"; exit 0; }
 [ "$(id -u)" -eq 0 ] || skip "only root can make a root of its own"
-command -v debootstrap >/dev/null || skip "there is no debootstrap (apt-get install debootstrap)"
+command -v debootstrap >/dev/null || scripts/setup.sh deploy || skip "there is no debootstrap"
 unshare --mount --pid --fork true 2>/dev/null || skip "namespaces cannot be made here"
 find_swift
 toolchain=$(dirname "$(dirname "$(dirname "$(readlink -f "$SWIFT")")")")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing on this machine: scripts/setup.sh run|test|bench|forward
+# Installs what is missing on this machine: scripts/setup.sh run|test|bench|forward|deploy
 #
 # Debian and Ubuntu by apt-get (as root or with sudo), macOS by Homebrew; elsewhere it names what to install. Nothing
 # is asked of the network when nothing is missing. The Python environment of the tests lives in .cache/venv.
@@ -11,6 +11,7 @@ case $purpose in
     test) sets='run test bench' ;;
     bench) sets='run bench' ;;
     forward) sets='run bench forward' ;;
+    deploy) sets='deploy' ;;
     *) fail "usage: scripts/setup.sh run|test|bench|forward" ;;
 esac
 
@@ -38,6 +39,7 @@ bench | postgres               | postgresql         | postgresql  | postgresql-s
 forward | redis                | redis-server       | redis       | redis
 forward | venv                 | python3-venv       | python      | python3
 forward | command nats-server  | nats-server        | nats-server | nats-server
+deploy | command debootstrap   | debootstrap        | debootstrap | debootstrap
 '
 
 has_header() {
