@@ -40,7 +40,7 @@ stage() {
     fi
     PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
     [ "$failed" -eq 0 ] || FAILED_STAGES+=("$name")
-    REPORT+=("$(printf '%6d s  %5d passed %4d failed  %s' $((SECONDS - started)) "$passed" "$failed" "$name")")
+    REPORT+=("$(printf '%6d s  %5d passed %4d failed  %s' "${STAGE_SECONDS:-$((SECONDS - started))}" "$passed" "$failed" "$name")")
     return "$status"
 }
 
@@ -51,14 +51,22 @@ together() {
     while [ $# -gt 0 ]; do
         names+=("$1")
         logs+=("$(mktemp)")
-        (eval "$2") >"${logs[-1]}" 2>&1 &
+        (
+            SECONDS=0 status=0
+            (eval "$2") || status=$?
+            echo "$SECONDS" >"${logs[-1]}.seconds"
+            exit "$status"
+        ) >"${logs[-1]}" 2>&1 &
         pids+=($!)
         shift 2
     done
     for index in "${!names[@]}"; do
         status=0
         wait "${pids[$index]}" || status=$?
+        STAGE_SECONDS=$(cat "${logs[$index]}.seconds")
         stage "${names[$index]}" shown "${logs[$index]}" "$status" || true
+        rm -f "${logs[$index]}.seconds"
+        STAGE_SECONDS=
     done
 }
 
