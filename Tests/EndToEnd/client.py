@@ -11,6 +11,7 @@ import time
 import binary
 import http1
 from node import until
+from timing import limited
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException  # noqa: F401 (for the suites)
 
@@ -83,7 +84,7 @@ class Socket:
 
     async def ask(self, **message):
         """Sends and awaits the reply."""
-        return await asyncio.wait_for(self.post(**message), REPLY_SECONDS)
+        return await limited(self.post(**message), REPLY_SECONDS)
 
     async def send_raw(self, data):
         await self.websocket.send(data)
@@ -96,7 +97,7 @@ class Socket:
 
         async with self.changed:
             try:
-                await asyncio.wait_for(
+                await limited(
                     self.changed.wait_for(lambda: find() is not None or self.closed is not None), seconds
                 )
             except TimeoutError:
@@ -117,7 +118,7 @@ class Socket:
     async def close_code(self, seconds=REPLY_SECONDS):
         """The code with which the connection closed, once it has."""
         try:
-            await asyncio.wait_for(asyncio.shield(self.reader), seconds)
+            await limited(asyncio.shield(self.reader), seconds)
         except TimeoutError:
             raise AssertionError(f"the connection was not closed within {seconds} s") from None
         return self.closed[0]
@@ -194,7 +195,7 @@ class Events:
                 if "data" in fields:
                     return fields.get("event", "message"), json.loads(fields["data"]), fields.get("id")
 
-        return await asyncio.wait_for(read(), seconds)
+        return await limited(read(), seconds)
 
     async def until(self, name, seconds=REPLY_SECONDS):
         while True:

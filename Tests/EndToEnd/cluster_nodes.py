@@ -16,6 +16,7 @@ import database
 import election
 import node as nodes
 from node import BINARY, Node, free_port, until
+from timing import limited
 
 REDIS_SCRIPT = database.ROOT / "scripts" / "redis.sh"
 SECRET = "a secret that every node of this test cluster knows"
@@ -323,7 +324,7 @@ class Voting:
         """Lets every vote become known, then compares the tallies that `reader` shows with what the voters know."""
         for booth in self.booths:
             booth.stopping = True
-        await asyncio.wait_for(asyncio.shield(self.ended), 120)
+        await limited(asyncio.shield(self.ended), 120)
         faults = [fault for booth in self.booths for fault in booth.faults]
         faults += await election.check(reader, self.elections, exact=True)
         assert not faults, faults[:10]
@@ -425,7 +426,7 @@ class Follower:
                 await self.socket.changed.wait_for(lambda: self.socket.closed or condition(self.read()))
 
         try:
-            await asyncio.wait_for(met(), seconds)
+            await limited(met(), seconds)
         except TimeoutError:
             raise AssertionError(f"a subscriber did not see {what}; it is at {self.position}: {self.poll}") from None
         assert not self.socket.closed, f"a subscriber's connection closed with {self.socket.closed}"

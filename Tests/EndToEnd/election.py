@@ -10,6 +10,7 @@ import time
 import client
 from model import StandardModel, UniqueModel
 from node import until
+from timing import limited
 
 OPTIONS = 3
 WINDOW = 8
@@ -250,7 +251,7 @@ async def close(run, elections, tasks, ended):
     node = run.node
     run.stopping = True
     try:
-        await asyncio.wait_for(ended, 180)
+        await limited(ended, 180)
     finally:
         for task in tasks:
             task.cancel()

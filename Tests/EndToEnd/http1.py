@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import json as jsonlib
 
+from timing import limited
+
 
 @dataclasses.dataclass
 class Response:
@@ -48,7 +50,7 @@ class Connection:
 
     async def head(self, seconds=60.0):
         """Reads a response's head: (status, headers, raw)."""
-        raw = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), seconds)
+        raw = await limited(self.reader.readuntil(b"\r\n\r\n"), seconds)
         first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
         headers = {}
         for line in lines:
@@ -68,21 +70,21 @@ class Connection:
         elif "chunked" in headers.get("transfer-encoding", ""):
             body = b""
             while True:
-                size = int((await asyncio.wait_for(self.reader.readline(), seconds)).split(b";")[0], 16)
-                body += await asyncio.wait_for(self.reader.readexactly(size), seconds)
+                size = int((await limited(self.reader.readline(), seconds)).split(b";")[0], 16)
+                body += await limited(self.reader.readexactly(size), seconds)
                 await self.reader.readline()
                 if size == 0:
                     break
         elif "content-length" in headers:
-            body = await asyncio.wait_for(self.reader.readexactly(int(headers["content-length"])), seconds)
+            body = await limited(self.reader.readexactly(int(headers["content-length"])), seconds)
         else:
-            body = await asyncio.wait_for(self.reader.read(), seconds)
+            body = await limited(self.reader.read(), seconds)
         return Response(status, headers, body, raw)
 
     async def rest(self, seconds=60.0):
         """Everything until the server closes."""
         try:
-            return await asyncio.wait_for(self.reader.read(), seconds)
+            return await limited(self.reader.read(), seconds)
         except ConnectionResetError:
             return b""
 

@@ -12,6 +12,7 @@ import tempfile
 
 import database
 import http1
+from timing import limited
 
 BINARY = os.environ.get("TUMULTE_BINARY") or str(
     pathlib.Path(__file__).resolve().parents[2] / ".build" / "release" / "tumulte"
@@ -56,7 +57,7 @@ async def until(condition, seconds=HANG_SECONDS, what="a condition"):
         if asyncio.get_running_loop().time() > deadline:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
         try:
-            await asyncio.wait_for(never.wait(), 0.02)
+            await limited(never.wait(), 0.02)
         except TimeoutError:
             pass
 
@@ -186,7 +187,7 @@ async def command(*arguments, seconds=HANG_SECONDS, **environment):
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), seconds)
+        out, err = await limited(process.communicate(), seconds)
     except TimeoutError:
         process.kill()
         raise AssertionError(f"`tumulte {' '.join(arguments)}` did not end within {seconds} s") from None

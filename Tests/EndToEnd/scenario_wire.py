@@ -11,6 +11,7 @@ import http1
 from node import Node
 from scenario_campaigns import refused
 from suite import test
+from timing import limited
 
 
 @test
@@ -258,7 +259,7 @@ class Frames(http1.Connection):
         return self
 
     async def frame(self, seconds=60):
-        first, second = await asyncio.wait_for(self.reader.readexactly(2), seconds)
+        first, second = await limited(self.reader.readexactly(2), seconds)
         assert second < 0x80, "a server does not mask"
         length = second
         if length == 126:

@@ -11,6 +11,7 @@ import suite
 from client import position
 from node import Node, until
 from suite import test
+from timing import limited
 
 CAMPAIGNS = 100  # each sends at most 10 updates a second
 STALLED = 8
@@ -69,7 +70,7 @@ class Sleeper:
                 data = self.socket.recv(1 << 16)
                 break
             except BlockingIOError:
-                await asyncio.wait_for(self._readable(), 60)
+                await limited(self._readable(), 60)
         if not data:
             raise EOFError("the node closed")
         self.buffer += data

@@ -8,6 +8,7 @@ import time
 import traceback
 
 import node as nodes
+from timing import limited
 
 TESTS = []
 SECONDS_LIMIT = 300  # only a hang reaches it
@@ -67,7 +68,7 @@ async def _run(tests, parallel):
             started = time.monotonic()
             note = ""
             try:
-                await asyncio.wait_for(function(), getattr(function, "seconds", SECONDS_LIMIT))
+                await limited(function(), getattr(function, "seconds", SECONDS_LIMIT))
                 outcome = "ok"
             except Skipped as reason:
                 outcome, note = "skipped", f": {reason}"
