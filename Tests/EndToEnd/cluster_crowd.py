@@ -12,41 +12,13 @@ import http1
 import suite
 import tools
 from cluster_nodes import Cluster, Follower
+from crowd_process import Crowd
 from node import free_port, until
 from suite import test, within
 
 arguments = suite.parser("cluster crowd")
 arguments.add_argument("--subscribers", type=int, default=10_000)
 ARGUMENTS = arguments.parse_args()
-
-
-class Crowd:
-    """A process that holds subscribers of one node, each checked by itself."""
-
-    def __init__(self, node, campaign, count):
-        self.node, self.campaign, self.count = node, campaign, count
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            tools.build("crowd"), str(self.node.port), self.campaign["id"], str(self.count),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        return self
-
-    async def answer(self, word):
-        line = (await asyncio.wait_for(self.process.stdout.readline(), 120)).decode()
-        assert line.startswith(word), f"the crowd said {line!r} instead of {word!r}"
-        return line.removeprefix(word).strip()
-
-    async def ask(self, line, word):
-        self.process.stdin.write(f"{line}\n".encode())
-        await self.process.stdin.drain()
-        return await self.answer(word)
-
-    async def __aexit__(self, *_):
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
 
 
 async def frames(node):

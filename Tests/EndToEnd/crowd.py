@@ -11,6 +11,7 @@ import client
 import http1
 import suite
 import tools
+from crowd_process import Crowd
 from node import Node, until
 from suite import test
 
@@ -18,39 +19,6 @@ arguments = suite.parser("crowd")
 arguments.add_argument("--subscribers", type=int, default=2000)
 arguments.add_argument("--churn", type=int, default=2000)
 ARGUMENTS = arguments.parse_args()
-
-
-class Crowd:
-    """The process that holds the subscribers."""
-
-    def __init__(self, node, campaign):
-        self.node, self.campaign = node, campaign
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            tools.build("crowd"),
-            str(self.node.port),
-            self.campaign["id"],
-            str(ARGUMENTS.subscribers),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        return self
-
-    async def answer(self, word):
-        line = (await asyncio.wait_for(self.process.stdout.readline(), 300)).decode()
-        assert line.startswith(word), f"the crowd said {line!r} instead of {word!r}"
-        return line.removeprefix(word).strip()
-
-    async def ask(self, line, word):
-        self.process.stdin.write(f"{line}\n".encode())
-        await self.process.stdin.drain()
-        return await self.answer(word)
-
-    async def __aexit__(self, *_):
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
 
 
 async def settled(read, seconds=3.0):
@@ -77,7 +45,7 @@ async def every_subscriber_gets_start_updates_and_end():
         # A few connections first, so that what is made once is not counted as theirs.
         await churn(node, campaign, 50)
         before = await settled(node.memory_kib, 1)
-        async with Crowd(node, campaign) as crowd:
+        async with Crowd(node, campaign, ARGUMENTS.subscribers) as crowd:
             await crowd.answer("ready")
             idle = await settled(node.memory_kib)
             each = (idle - before) * 1024 / ARGUMENTS.subscribers
