@@ -61,10 +61,14 @@ build_flags() {
     fi
 }
 
-# Builds the release binary and sets BINARY to its path.
-build_release() {
+# build_product PRODUCT: builds an optimized program of the package and sets BINARY to its path.
+build_product() {
     build_flags
-    "$SWIFT" build -c release --product tumulte "${BUILD_FLAGS[@]}"
-    BINARY=$("$SWIFT" build -c release --product tumulte "${BUILD_FLAGS[@]}" --show-bin-path)/tumulte
+    local build=("$SWIFT" build -c release --product "$1" "${BUILD_FLAGS[@]}")
+    "${build[@]}"
+    BINARY=$("${build[@]}" --show-bin-path)/$1
     [ -x "$BINARY" ] || fail "The build ended without the binary $BINARY"
 }
+
+# Builds the release binary and sets BINARY to its path.
+build_release() { build_product tumulte; }
