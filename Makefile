@@ -21,7 +21,7 @@ test: ## lint, build with warnings as errors, every test (under 20 minutes on 2 
 	@scripts/test.sh
 
 test-long: ## sanitizers, long fuzzing, 10,000 clients, soak; writes docs/MEASUREMENTS.md
-	@scripts/test-long.sh
+	@scripts/test-long.sh $(STAGES)
 
 lint: ## format and style rules
 	@scripts/lint.sh

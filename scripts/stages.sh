@@ -9,11 +9,14 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM
 PASSED=0 FAILED=0 REPORT=() FAILED_STAGES=()
 mkdir -p .cache/logs
 
+# The log of the stage of that name.
+log_of() { printf '.cache/logs/%s.log' "$(printf '%s' "$1" | tr -c 'A-Za-z0-9\n' '-')"; }
+
 # stage NAME COMMAND…: runs it, shows its output, remembers the outcome. Returns its status.
 stage() {
     local name=$1 log started=$SECONDS status=0 passed failed line
     shift
-    log=.cache/logs/$(printf '%s' "$name" | tr -c 'A-Za-z0-9\n' '-').log
+    log=$(log_of "$name")
     say "== $name"
     set +e
     "$@" 2>&1 | tee "$log"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What takes longer than `make test` allows: sanitizers, every bit of the journal's bookkeeping, 10 minutes of each fuzzer, 10,000 clients, soak.
 # The figures go to docs/MEASUREMENTS.md, between the markers of their sections.
+# scripts/test-long.sh [WORD…]: with words only the stages whose name contains one of them.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . scripts/stages.sh
 
@@ -26,11 +27,6 @@ sanitized() { # sanitized thread|address FOLDER
 crowd() { python Tests/EndToEnd/crowd.py --subscribers 10000 --churn 10000; }
 soak() { python Tests/EndToEnd/kill.py --rounds 100 --seed "$(date +%s)"; }
 
-# record SECTION: replaces that section of the measurements with the figures that a stage printed (lines with `=`).
-record() {
-    python scripts/record.py docs/MEASUREMENTS.md "$1" ".cache/logs/$(printf '%s' "$2" | tr -c 'A-Za-z0-9\n' '-').log"
-}
-
 # Optimized builds have other bugs and other speeds; the figures of replays are theirs.
 optimized() {
     TUMULTE_BENCHMARK=1 "$SWIFT" test -c release --disable-xctest -Xswiftc -enable-testing --scratch-path .build-release \
@@ -41,32 +37,63 @@ every_bit() {
     TUMULTE_EXHAUSTIVE=1 "$SWIFT" test --disable-xctest "${BUILD_FLAGS[@]}" --filter JournalTests
 }
 
+words=("$@")
+wanted() {
+    local word
+    [ ${#words[@]} -gt 0 ] || return 0
+    for word in "${words[@]}"; do
+        [[ $1 != *"$word"* ]] || return 0
+    done
+    return 1
+}
+
+# run_stage SECTION NAME COMMAND…: the stage, if it is wanted. What it printed as figures replaces that section of the
+# measurements, `-` for none. Whether it passes or fails, the next one runs.
+run_stage() {
+    local section=$1 name=$2
+    shift
+    wanted "$name" && stage "$@" || return 0
+    [ "$section" = - ] || python scripts/record.py docs/MEASUREMENTS.md "$section" "$(log_of "$name")" || true
+}
+
+# Builds the release binary, once, as a stage of its own. Fails whenever that build did.
+build_binary() {
+    if [ -z "${build_status:-}" ]; then
+        build_status=0
+        stage 'build, release' scripts/build.sh || build_status=$?
+        [ "$build_status" -ne 0 ] || { build_release >/dev/null && export TUMULTE_BINARY=$BINARY; }
+    fi
+    return "$build_status"
+}
+
+# release_stage SECTION NAME COMMAND…: a stage that needs the release binary, built before the first that is wanted.
+release_stage() {
+    wanted "$2" && build_binary || return 0
+    run_stage "$@"
+}
+
 start_postgres
 start_redis
-stage 'thread sanitizer' sanitized thread .build-tsan || true
-stage 'address sanitizer' sanitized address .build-asan || true
-stage 'tables and replays, optimized' optimized && record replay 'tables and replays, optimized' || true
-stage 'every bit of the journal flipped' every_bit || true
+run_stage - 'thread sanitizer' sanitized thread .build-tsan
+run_stage - 'address sanitizer' sanitized address .build-asan
+run_stage replay 'tables and replays, optimized' optimized
+run_stage - 'every bit of the journal flipped' every_bit
 
-if stage 'build, release' scripts/build.sh; then
-    build_release >/dev/null
-    export TUMULTE_BINARY=$BINARY
-    stage 'crowd of 10000' crowd && record crowd 'crowd of 10000' || true
-    stage 'stalled client' python Tests/EndToEnd/stall.py && record stall 'stalled client' || true
-    stage 'a million voters' python Tests/EndToEnd/million.py && record million 'a million voters' || true
-    stage 'ten thousand campaigns' env TUMULTE_TEST_STORE=postgres .cache/venv/bin/python \
-        Tests/EndToEnd/recovery.py --campaigns 10000 --polls 500 && record recovery 'ten thousand campaigns' || true
-    stage 'tables of PostgreSQL over ten minutes' python Tests/EndToEnd/bloat.py \
-        && record bloat 'tables of PostgreSQL over ten minutes' || true
-    stage 'a thousand people on three nodes' python Tests/EndToEnd/cluster_users.py \
-        && record users 'a thousand people on three nodes' || true
-    stage 'a cluster from a backup' python Tests/EndToEnd/cluster_backup.py || true
-    stage 'soak, 100 kills' soak && record soak 'soak, 100 kills' || true
-    stage 'benchmarks' Benchmarks/run.sh && record benchmarks 'benchmarks' || true
-    stage 'journal in PostgreSQL' Benchmarks/journal.sh && record journal 'journal in PostgreSQL' || true
-fi
+wanted 'build, release' && build_binary || true
+release_stage crowd 'crowd of 10000' crowd
+release_stage stall 'stalled client' python Tests/EndToEnd/stall.py
+release_stage million 'a million voters' python Tests/EndToEnd/million.py
+release_stage recovery 'ten thousand campaigns' env TUMULTE_TEST_STORE=postgres .cache/venv/bin/python \
+    Tests/EndToEnd/recovery.py --campaigns 10000 --polls 500
+release_stage bloat 'tables of PostgreSQL over ten minutes' python Tests/EndToEnd/bloat.py
+release_stage users 'a thousand people on three nodes' python Tests/EndToEnd/cluster_users.py
+release_stage - 'a cluster from a backup' python Tests/EndToEnd/cluster_backup.py
+release_stage soak 'soak, 100 kills' soak
+release_stage benchmarks 'benchmarks' Benchmarks/run.sh
+release_stage journal 'journal in PostgreSQL' Benchmarks/journal.sh
 
-stage 'deploy: a fresh Debian root' deploy/try.sh && record deploy 'deploy: a fresh Debian root' || true
-stage 'fuzz, 600 s each' scripts/fuzz.sh 600 && record fuzz 'fuzz, 600 s each' || true
+run_stage deploy 'deploy: a fresh Debian root' deploy/try.sh
+run_stage fuzz 'fuzz, 600 s each' scripts/fuzz.sh 600
 
+[ ${#REPORT[@]} -gt 0 ] || fail "No stage has any of these words in its name: $*"
 finish
