@@ -32,6 +32,18 @@ struct ReplayFailure: Error, CustomStringConvertible {
 }
 
 enum SlotReplay {
+    /// How far a campaign has come, and from where.
+    private struct Place {
+        /// Rows up to this one are in the state that the replay began with.
+        var start: UInt64 = 0
+        /// The newest row that the state holds.
+        var lsn: UInt64 = 0
+        /// Bytes of the snapshot that it began with.
+        var snapshotBytes: Int?
+        /// Bytes of rows that were replayed on top.
+        var journalBytes = 0
+    }
+
     /// Rebuilds the campaigns of a slot.
     ///
     /// - Parameter through: the last lsn to apply; `nil` for all.
@@ -39,7 +51,7 @@ enum SlotReplay {
         of recovery: SlotRecovery, slot: Slot, through last: UInt64? = nil
     ) throws(ReplayFailure) -> [RecoveredCampaign] {
         var states: [CampaignID: Campaign] = [:]
-        var starts: [CampaignID: (lsn: UInt64, bytes: Int)] = [:]
+        var places: [CampaignID: Place] = [:]
         for snapshot in recovery.snapshots {
             do {
                 states[snapshot.campaign] = try Campaign(snapshot: snapshot.state.span)
@@ -47,35 +59,12 @@ enum SlotReplay {
                 throw ReplayFailure(
                     slot: slot, lsn: nil, reason: "the snapshot of campaign \(snapshot.campaign) is damaged (\(error))")
             }
-            starts[snapshot.campaign] = (snapshot.lsn, snapshot.state.count)
+            places[snapshot.campaign] = Place(
+                start: snapshot.lsn, lsn: snapshot.lsn, snapshotBytes: snapshot.state.count)
         }
-        var replayed: [CampaignID: (bytes: Int, lsn: UInt64)] = [:]
-        for row in recovery.rows where last.map({ row.lsn <= $0 }) ?? true {
-            if row.payload.isEmpty { continue }  // in the place of a row that a repair set aside
-            guard let parts = RowPayload.parts(of: row.payload) else {
-                throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "the row's parts do not fit together")
-            }
-            let payload = row.payload.span
-            for part in parts {
-                do {
-                    _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
-                        guard row.lsn > max(starts[id]?.lsn ?? 0, recovery.removed[id] ?? 0) else { return false }
-                        replayed[id] = ((replayed[id]?.bytes ?? 0) + part.count, row.lsn)
-                        return true
-                    }
-                } catch {
-                    throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "a record cannot be applied (\(error))")
-                }
-            }
-        }
-        return states.keys.sorted().compactMap { id in
-            // Taken out, so that the tables are not copied when they shrink.
-            guard var state = states.removeValue(forKey: id) else { return nil }
-            state.endReplay()
-            return RecoveredCampaign(
-                state: state, lsn: replayed[state.id]?.lsn ?? starts[state.id]?.lsn ?? 0,
-                snapshotBytes: starts[state.id]?.bytes, journalBytes: replayed[state.id]?.bytes ?? 0)
-        }
+        let rows = last.map { last in recovery.rows.filter { $0.lsn <= last } } ?? recovery.rows
+        try replay(rows, of: slot, into: &states, at: &places, removed: recovery.removed)
+        return recovered(from: &states, at: places)
     }
 
     /// Goes on from campaigns that were read before.
@@ -87,13 +76,24 @@ enum SlotReplay {
         _ read: consuming [RecoveredCampaign], andRows rows: [SealedRow], slot: Slot
     ) throws(ReplayFailure) -> [RecoveredCampaign] {
         guard !rows.isEmpty else { return read }
-        var places: [CampaignID: (start: UInt64, lsn: UInt64, snapshot: Int?, journal: Int)] = [:]
         var states: [CampaignID: Campaign] = [:]
+        var places: [CampaignID: Place] = [:]
         while let campaign = read.popLast() {
-            places[campaign.state.id] = (campaign.lsn, campaign.lsn, campaign.snapshotBytes, campaign.journalBytes)
+            places[campaign.state.id] = Place(
+                start: campaign.lsn, lsn: campaign.lsn, snapshotBytes: campaign.snapshotBytes,
+                journalBytes: campaign.journalBytes)
             states[campaign.state.id] = campaign.state
         }
-        for row in rows where !row.payload.isEmpty {
+        try replay(rows, of: slot, into: &states, at: &places, removed: [:])
+        return recovered(from: &states, at: places)
+    }
+
+    /// Applies every record that is newer than the state that its campaign began with, and than the campaign's removal.
+    private static func replay(
+        _ rows: [SealedRow], of slot: Slot, into states: inout [CampaignID: Campaign],
+        at places: inout [CampaignID: Place], removed: [CampaignID: UInt64]
+    ) throws(ReplayFailure) {
+        for row in rows where !row.payload.isEmpty {  // empty ones stand for rows that a repair set aside
             guard let parts = RowPayload.parts(of: row.payload) else {
                 throw ReplayFailure(slot: slot, lsn: row.lsn, reason: "the row's parts do not fit together")
             }
@@ -101,9 +101,9 @@ enum SlotReplay {
             for part in parts {
                 do {
                     _ = try RecordReader.replay(payload.extracting(part), into: &states) { id in
-                        let place = places[id]
-                        guard row.lsn > place?.start ?? 0 else { return false }
-                        places[id] = (place?.start ?? 0, row.lsn, place?.snapshot, (place?.journal ?? 0) + part.count)
+                        guard row.lsn > max(places[id]?.start ?? 0, removed[id] ?? 0) else { return false }
+                        places[id, default: Place()].lsn = row.lsn
+                        places[id, default: Place()].journalBytes += part.count
                         return true
                     }
                 } catch {
@@ -111,12 +111,18 @@ enum SlotReplay {
                 }
             }
         }
-        return states.keys.sorted().compactMap { id in
+    }
+
+    private static func recovered(
+        from states: inout [CampaignID: Campaign], at places: [CampaignID: Place]
+    ) -> [RecoveredCampaign] {
+        states.keys.sorted().compactMap { id in
+            // Taken out, so that the tables are not copied when they shrink.
             guard var state = states.removeValue(forKey: id) else { return nil }
             state.endReplay()
-            let place = places[id]
+            let place = places[id] ?? Place()
             return RecoveredCampaign(
-                state: state, lsn: place?.lsn ?? 0, snapshotBytes: place?.snapshot, journalBytes: place?.journal ?? 0)
+                state: state, lsn: place.lsn, snapshotBytes: place.snapshotBytes, journalBytes: place.journalBytes)
         }
     }
 }
