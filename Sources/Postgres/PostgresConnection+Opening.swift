@@ -16,7 +16,7 @@ extension PostgresConnection {
         if let server = configuration.server { return try await open(server, deadline: deadline) }
         var failures: [PostgresError] = []
         for (index, host) in configuration.hosts.enumerated() {
-            let share = share(of: deadline, among: configuration.hosts.count - index)
+            let share = deadline.share(among: configuration.hosts.count - index, at: loop.monotonic)
             do throws(PostgresError) {
                 try await open(host, deadline: share)
                 try stillOpening()
@@ -47,11 +47,6 @@ extension PostgresConnection {
         if case .closed(let error) = state { throw error.with(.notSent) }
     }
 
-    private func share(of deadline: MonotonicTime, among count: Int) -> MonotonicTime {
-        let now = loop.monotonic
-        return now.advanced(byNanoseconds: now.nanoseconds(until: deadline) / UInt64(max(1, count)))
-    }
-
     private static func summary(_ failures: [PostgresError]) -> PostgresError {
         // What an operator must act on comes before what may pass by itself.
         let first = failures.first { $0.reason == .unsuitableServer } ?? failures.first
@@ -79,7 +74,7 @@ extension PostgresConnection {
         var failures: [PostgresError] = []
         for (index, candidate) in candidates.enumerated() {
             try stillOpening()
-            let share = share(of: deadline, among: candidates.count - index)
+            let share = deadline.share(among: candidates.count - index, at: loop.monotonic)
             do throws(PostgresError) {
                 if let error = await shakeHands(candidate, deadline: share) {
                     guard error.reason == .deadline else { throw error }

@@ -289,16 +289,3 @@ extension PostgresStatement {
     static let commit = PostgresStatement("transaction.commit", [], "COMMIT")
     static let rollback = PostgresStatement("transaction.rollback", [], "ROLLBACK")
 }
-
-extension MonotonicTime {
-    /// So many nanoseconds later; the last moment there is where that is too far.
-    func advanced(byNanoseconds delta: UInt64) -> MonotonicTime {
-        let (sum, isTooFar) = nanoseconds.addingReportingOverflow(delta)
-        return MonotonicTime(nanoseconds: isTooFar ? .max : sum)
-    }
-
-    /// Nanoseconds until `later`; 0 where that has passed.
-    func nanoseconds(until later: MonotonicTime) -> UInt64 {
-        later.nanoseconds > nanoseconds ? later.nanoseconds - nanoseconds : 0
-    }
-}

@@ -64,7 +64,7 @@ public actor RedisConnection {
     /// The Sentinel that answered last; it is asked first.
     var sentinel = 0
     private var generation: UInt64 = 0
-    private var backoff = Backoff()
+    private var backoff = Backoff.toStore
     private var lastAttempt = MonotonicTime(nanoseconds: 0)
     private var retry: LoopTimer?
     private var task: Task<Void, Never>?
@@ -213,7 +213,7 @@ public actor RedisConnection {
         guard phase == .ready, self.generation == generation else { return }
         // One that lasted has earned a quick return; one that breaks at once has not.
         let age = lastAttempt.nanoseconds(until: .now)
-        if age >= Backoff.capNanoseconds { backoff.reset() }
+        if age >= backoff.longestNanoseconds { backoff.succeeded() }
         meter.update {
             $0.losses += 1
             $0.isConnected = false
@@ -227,7 +227,7 @@ public actor RedisConnection {
         meter.update { $0.lastError = error }
         let timer = LoopTimer(on: loop) { [weak self] in self?.assumeIsolated { $0.retryIsDue() } }
         retry = timer
-        timer.schedule(afterNanoseconds: backoff.next(random: random.next()))
+        timer.schedule(afterNanoseconds: backoff.failed(random: random.next()))
         options.onLost(error)
     }
 

@@ -24,16 +24,6 @@ private func process(_ pool: PostgresPool, _ role: PostgresRole) async throws ->
         #expect((0..<budget).compactMap { plan.flushIndex(of: $0) } == Array(0..<plan.flushers.count))
     }
 
-    @Test func `delays grow to their cap and start again`() {
-        var backoff = Backoff()
-        let ceilings = (0..<40).map { _ in backoff.next(random: .max) }
-        #expect(Array(ceilings.prefix(7)) == [100, 200, 400, 800, 1600, 3200, 5000].map { UInt64($0) * 1_000_000 })
-        #expect(ceilings.dropFirst(7).allSatisfy { $0 == Backoff.capNanoseconds })
-        #expect(backoff.next(random: 0) == 0)
-        backoff.reset()
-        #expect(backoff.next(random: 1 << 63) == 50_000_000)
-    }
-
     @Test func `a budget that does not fit says what to change`() {
         #expect(ConnectionBudget(maximum: 100, reserved: 3, perNode: 4, nodes: 18).complaint == nil)
         let tight = ConnectionBudget(maximum: 100, reserved: 3, perNode: 4, nodes: 19)

@@ -56,17 +56,6 @@ import Testing
         #expect(command.bytes == Array("SETk".utf8) + [0, 13, 10, 255] + Array("-5".utf8))
     }
 
-    @Test func `the wait before an attempt grows to five seconds and no further`() {
-        var backoff = Backoff()
-        var ceilings: [UInt64] = []
-        for _ in 0..<40 { ceilings.append(backoff.next(random: .max)) }
-        #expect(Array(ceilings.prefix(6)) == [1, 2, 4, 8, 16, 32].map { UInt64($0) * 100_000_000 })
-        #expect(ceilings.dropFirst(6).allSatisfy { $0 == 5_000_000_000 })
-        #expect(backoff.next(random: 0) == 0)
-        backoff.reset()
-        #expect(backoff.next(random: .max) == 100_000_000)
-    }
-
     @Test func `a queue answers in the order of sending whatever comes between`() async {
         // The continuation only has to be there: the order is read from the deadlines.
         let _: Result<RedisValue, RedisError> = await withCheckedContinuation { continuation in

@@ -107,7 +107,7 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     let handler: any LinkHandler
     var isClosing = false
     var isDirty = false
-    var backoff = LinkBackoff()
+    var backoff = Backoff(firstNanoseconds: 50_000_000, longestNanoseconds: 2_000_000_000, jitter: .half)
     /// When the link opened last.
     var openedAt: UInt64 = 0
 

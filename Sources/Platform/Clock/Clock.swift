@@ -19,6 +19,22 @@ public struct MonotonicTime: Hashable, Comparable, Sendable {
     /// Orders by time.
     public static func < (a: Self, b: Self) -> Bool { a.nanoseconds < b.nanoseconds }
 
+    /// So many nanoseconds later; the last moment there is where that is too far.
+    public func advanced(byNanoseconds delta: UInt64) -> MonotonicTime {
+        let (sum, isTooFar) = nanoseconds.addingReportingOverflow(delta)
+        return MonotonicTime(nanoseconds: isTooFar ? .max : sum)
+    }
+
+    /// Nanoseconds until `later`; 0 where that has passed.
+    public func nanoseconds(until later: MonotonicTime) -> UInt64 {
+        later.nanoseconds > nanoseconds ? later.nanoseconds - nanoseconds : 0
+    }
+
+    /// This deadline's share for the first of `count` attempts that follow each other from `now` on.
+    public func share(among count: Int, at now: MonotonicTime = .now) -> MonotonicTime {
+        now.advanced(byNanoseconds: now.nanoseconds(until: self) / UInt64(max(1, count)))
+    }
+
     /// The system's reading: `CLOCK_BOOTTIME` on Linux, which goes on while the machine sleeps; `CLOCK_MONOTONIC_RAW`
     /// elsewhere.
     public static var now: MonotonicTime {

@@ -58,21 +58,3 @@ public struct PoolPlan: Hashable, Sendable {
         flushers.contains(member) ? member - flushers.lowerBound : nil
     }
 }
-
-/// How long to wait before the next attempt: exponential with full jitter (Brooker, "Exponential Backoff And Jitter",
-/// 2015), so that the nodes of a cluster do not come back all at once.
-struct Backoff: Hashable, Sendable {
-    static let baseNanoseconds: UInt64 = 100_000_000
-    static let capNanoseconds: UInt64 = 5_000_000_000
-
-    private var attempts: UInt64 = 0
-
-    /// A delay between nothing and 100 ms, 200 ms, 400 ms … 5 s, which grows with each call.
-    mutating func next(random: UInt64) -> UInt64 {
-        let ceiling = min(Self.capNanoseconds, Self.baseNanoseconds << min(attempts, 16))
-        attempts += 1
-        return random.multipliedFullWidth(by: ceiling + 1).high
-    }
-
-    mutating func reset() { attempts = 0 }
-}

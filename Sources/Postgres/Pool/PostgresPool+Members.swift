@@ -44,14 +44,14 @@ extension PostgresPool {
         guard !isClosed, members[index].generation == generation, members[index].phase == .ready else { return }
         // One that lasted has earned a quick return; one that breaks at once has not.
         let age = members[index].lastAttempt.nanoseconds(until: loop.monotonic)
-        if age >= Backoff.capNanoseconds { members[index].backoff.reset() }
+        if age >= members[index].backoff.longestNanoseconds { members[index].backoff.succeeded() }
         retryLater(index, error)
     }
 
     private func retryLater(_ index: Int, _ error: PostgresError) {
         members[index].phase = .waiting
         members[index].connection = nil
-        let delay = members[index].backoff.next(random: random.next())
+        let delay = members[index].backoff.failed(random: random.next())
         let timer = LoopTimer(on: loop) { [weak self] in self?.assumeIsolated { $0.connect(index) } }
         members[index].retry = timer
         timer.schedule(afterNanoseconds: delay)

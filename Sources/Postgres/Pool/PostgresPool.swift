@@ -53,7 +53,7 @@ public actor PostgresPool {
         var connection: PostgresConnection?
         /// Tells this life's messages from an earlier one's.
         var generation: UInt64 = 0
-        var backoff = Backoff()
+        var backoff = Backoff.toStore
         var lastAttempt = MonotonicTime(nanoseconds: 0)
         var retry: LoopTimer?
         var task: Task<Void, Never>?

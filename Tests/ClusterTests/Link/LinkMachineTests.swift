@@ -351,14 +351,4 @@ struct LinkMachineTests {
         machine.answered()
         #expect(machine.isDone)
     }
-
-    @Test func `pauses double up to two seconds, and chance takes up to half`() {
-        var least = LinkBackoff()
-        var most = LinkBackoff()
-        let pauses = (0..<8).map { _ in (least.failed(random: 0), most.failed(random: .max)) }
-        #expect(pauses.map(\.0) == [25, 50, 100, 200, 400, 800, 1000, 1000].map { $0 * millisecond })
-        for (low, high) in pauses { #expect(high >= low && high <= 2 * low) }
-        least.succeeded()
-        #expect(least.failed(random: 0) == 25 * millisecond)
-    }
 }
