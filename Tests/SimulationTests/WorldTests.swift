@@ -1,6 +1,7 @@
 // Whole runs, few of them: `scripts/simulate.sh` makes two hundred. They are slow here, without the optimizer.
 
 import Foundation
+import Platform
 import Testing
 
 @testable import Simulation
@@ -29,7 +30,7 @@ struct WorldTests {
     }
 
     @Test func `events come in the order of their moments, and of their ties at one moment`() {
-        var heap = EventHeap()
+        var heap = MinHeap<World.Event>()
         let dice = Dice(seed: 1, use: 1)
         for _ in 0..<500 {
             heap.push(World.Event(at: dice.within(0...50), tie: dice.next(), host: nil, loop: nil) {})

@@ -36,7 +36,7 @@ extension Shard {
             guard let entry = campaigns[first.campaign] else { continue }
             let due = entry.usedAt + context.idleNanoseconds
             guard due <= now, entry.commands.isEmpty, let dormant = await entry.actor.rest() else {
-                idles.push(.init(at: max(due, now + context.idleNanoseconds / 8), campaign: entry.id))
+                idles.push(Deadline(at: max(due, now + context.idleNanoseconds / 8), campaign: entry.id))
                 continue
             }
             campaigns[entry.id] = nil

@@ -30,9 +30,9 @@ actor Shard {
     var busySlots: [OpenSlot] = []
     /// Slots whose row failed and waits for its pause to end.
     var pausing: [OpenSlot] = []
-    var deadlines = DeadlineQueue()
+    var deadlines = MinHeap<Deadline>()
     /// When to look whether a campaign is still used.
-    var idles = DeadlineQueue()
+    var idles = MinHeap<Deadline>()
     /// Monotonic nanoseconds at the start of this turn.
     var turnStartedAt: UInt64 = 0
     /// The node's lease had lapsed then.
@@ -269,7 +269,7 @@ actor Shard {
 
     func register(_ actor: CampaignActor, _ id: CampaignID, _ slot: OpenSlot) -> HostedCampaign {
         let entry = HostedCampaign(id: id, slot: slot, actor: actor, now: turnStartedAt)
-        idles.push(.init(at: turnStartedAt + context.idleNanoseconds, campaign: id))
+        idles.push(Deadline(at: turnStartedAt + context.idleNanoseconds, campaign: id))
         slot.campaigns[id] = entry
         campaigns[id] = entry
         context.metrics.campaigns.add(1)
@@ -303,7 +303,7 @@ actor Shard {
         let at = context.clock.monotonic().nanoseconds + delay
         if let known = entry.wakeAt, known <= at { return }
         entry.wakeAt = at
-        deadlines.push(.init(at: at, campaign: entry.id))
+        deadlines.push(Deadline(at: at, campaign: entry.id))
     }
 
     func queue(_ slot: OpenSlot) {

@@ -12,13 +12,16 @@ import Protocol
 /// `@unchecked Sendable`: everything of a world is touched on the one thread that runs it.
 final class World: @unchecked Sendable {
     /// What happens at a moment, in a turn of a loop or outside all of them.
-    struct Event {
+    struct Event: Comparable {
         let at: UInt64
         /// Orders what happens at the same moment.
         let tie: UInt64
         let host: Host?
         let loop: EventLoop?
         let body: @Sendable () -> Void
+
+        static func < (a: Self, b: Self) -> Bool { (a.at, a.tie) < (b.at, b.tie) }
+        static func == (a: Self, b: Self) -> Bool { (a.at, a.tie) == (b.at, b.tie) }
     }
 
     /// The wall clock at the start: a moment in 2026.
@@ -30,7 +33,7 @@ final class World: @unchecked Sendable {
     private(set) var turns: UInt64 = 0
     private(set) var current: EventLoop?
     private let dice: Dice
-    private var events = EventHeap()
+    private var events = MinHeap<Event>()
     private var ready: [(host: Host, loop: EventLoop)] = []
     /// Takes each line of the nodes' logs.
     var onLine: ((String) -> Void)?
@@ -128,41 +131,5 @@ struct Trace: Hashable, Sendable {
         hash = (hash ^ kind.rawValue) &* 0x100_0000_01B3
         hash = (hash ^ value) &* 0x100_0000_01B3
         hash ^= hash >> 29
-    }
-}
-
-/// A binary heap of events, the earliest first.
-struct EventHeap {
-    private var events: [World.Event] = []
-
-    var first: World.Event? { events.first }
-
-    private static func isEarlier(_ a: World.Event, _ b: World.Event) -> Bool { (a.at, a.tie) < (b.at, b.tie) }
-
-    mutating func push(_ event: World.Event) {
-        events.append(event)
-        var child = events.count - 1
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard Self.isEarlier(events[child], events[parent]) else { return }
-            events.swapAt(child, parent)
-            child = parent
-        }
-    }
-
-    mutating func pop() -> World.Event? {
-        guard let first = events.first, let last = events.popLast() else { return nil }
-        guard !events.isEmpty else { return first }
-        events[0] = last
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < events.count {
-                if Self.isEarlier(events[child], events[least]) { least = child }
-            }
-            guard least != parent else { return first }
-            events.swapAt(parent, least)
-            parent = least
-        }
     }
 }

@@ -101,21 +101,3 @@ struct RowPayloadTests {
         }
     }
 }
-
-struct DeadlineQueueTests {
-    @Test func `deadlines come out in order of time`() {
-        var queue = DeadlineQueue()
-        let id = CampaignID(UUIDv7(at: Timestamp(milliseconds: 1), random: 3))
-        var seed: UInt64 = 1
-        var expected: [UInt64] = []
-        for _ in 0..<500 {
-            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            let at = seed >> 50
-            expected.append(at)
-            queue.push(.init(at: at, campaign: id))
-        }
-        var got: [UInt64] = []
-        while let entry = queue.pop() { got.append(entry.at) }
-        #expect(got == expected.sorted())
-    }
-}
