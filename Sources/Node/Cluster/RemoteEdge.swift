@@ -28,10 +28,7 @@ actor RemoteEdge: LinkService, LoopActor {
     private var requests: [Request?] = []
     private var generations: [UInt32] = []
     private var freeIndexes: [UInt32] = []
-    /// Who follows which campaign.
-    private var followers: [CampaignID: [HostedLinkID]] = [:]
-    /// Wishes to follow that are on their way to the shards: a farewell must not overtake their answers.
-    private var joining: [CampaignID: Int] = [:]
+    private var followers = LinkFollowers()
     private var outboxes: [[OwnerMessage]]
     private var pump: Task<Void, Never>?
 
@@ -187,7 +184,7 @@ actor RemoteEdge: LinkService, LoopActor {
         let command = Command(
             campaign: wish.campaign, ticket: self.ticket(origin, item: 0), receivedAt: clock.now(),
             body: .subscribe(after: wish.after))
-        joining[wish.campaign, default: 0] += 1
+        followers.asks(wish.campaign)
         outboxes[lane].append(.commands(wish.campaign, [command]))
     }
 
@@ -270,7 +267,7 @@ actor RemoteEdge: LinkService, LoopActor {
 
     private func joined(_ ticket: ReplyTicket, _ joined: Joined) {
         let campaign = joined.subscribed.campaign
-        joinEnded(campaign)
+        followers.answered(campaign)
         guard let request = request(ticket) else { return leaveIfUnused(campaign) }
         close(ticket.connection)
         var body: [UInt8] = []
@@ -278,15 +275,13 @@ actor RemoteEdge: LinkService, LoopActor {
             refuse(request.ticket, request.slot, .overloaded)
             return leaveIfUnused(campaign)
         }
-        if !(followers[campaign] ?? []).contains(request.ticket.link) {
-            followers[campaign, default: []].append(request.ticket.link)
-        }
+        followers.follows(request.ticket.link, campaign)
         subscribers.follows(campaign, follower(request.ticket.link), of: request.incarnation)
         reply(request, body)
     }
 
     private func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
-        joinEnded(campaign)
+        followers.answered(campaign)
         leaveIfUnused(campaign)
         guard let request = request(ticket) else { return }
         close(ticket.connection)
@@ -301,7 +296,7 @@ actor RemoteEdge: LinkService, LoopActor {
         switch message {
         case .commands(_, let commands):
             tickets = commands.map(\.ticket)
-            for command in commands { if case .subscribe = command.body { joinEnded(command.campaign) } }
+            for command in commands { if case .subscribe = command.body { followers.answered(command.campaign) } }
         case .create(let creation): tickets = [creation.ticket]
         }
         for ticket in tickets {
@@ -321,7 +316,8 @@ actor RemoteEdge: LinkService, LoopActor {
     // MARK: - Followers
 
     private func publish(_ event: SharedEvent) {
-        guard let links = followers[event.campaign], !links.isEmpty, let host else { return }
+        let links = followers[event.campaign]
+        guard !links.isEmpty, let host else { return }
         let header = FrameHeader(.event, slot: Slot(of: event.campaign), epoch: event.position.epoch)
         let encoded = event.encoded
         var isAnyGone = false
@@ -335,10 +331,9 @@ actor RemoteEdge: LinkService, LoopActor {
     /// The slot's campaigns are served elsewhere, or anew: whoever follows them asks again.
     private func moved(_ slot: Slot) {
         guard let host else { return }
-        let gone = followers.filter { Slot(of: $0.key) == slot }
+        let gone = followers.leave(slot)
         let links = Set(gone.values.flatMap { $0 })
         for (campaign, links) in gone {
-            followers[campaign] = nil
             for link in links { subscribers.leaves(campaign, follower(link)) }
         }
         let hint = hints.hint(of: slot)
@@ -356,7 +351,7 @@ actor RemoteEdge: LinkService, LoopActor {
     }
 
     private func unsubscribed(_ link: HostedLinkID, _ campaign: CampaignID) {
-        followers[campaign]?.removeAll { $0 == link }
+        followers.leaves(link, campaign)
         subscribers.leaves(campaign, follower(link))
         leaveIfUnused(campaign)
     }
@@ -378,18 +373,12 @@ actor RemoteEdge: LinkService, LoopActor {
 
     private func gone(_ link: HostedLinkID) {
         for (index, request) in requests.enumerated() where request?.ticket.link == link { close(UInt32(index)) }
-        for campaign in followers.filter({ $0.value.contains(link) }).keys { unsubscribed(link, campaign) }
-    }
-
-    private func joinEnded(_ campaign: CampaignID) {
-        let left = (joining[campaign] ?? 1) - 1
-        joining[campaign] = left > 0 ? left : nil
+        for campaign in followers.campaigns(of: link) { unsubscribed(link, campaign) }
     }
 
     /// Nobody behind this edge follows the campaign any more, or is about to: its owner need not send here.
     private func leaveIfUnused(_ campaign: CampaignID) {
-        guard (followers[campaign] ?? []).isEmpty, joining[campaign] == nil else { return }
-        followers[campaign] = nil
+        guard followers.isUnused(campaign) else { return }
         let slot = Slot(of: campaign)
         guard router.directory.owner(of: slot) == .local else { return }
         outboxes[router.loop(of: slot)].append(
