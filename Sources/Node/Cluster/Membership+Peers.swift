@@ -13,6 +13,7 @@ extension Membership {
             retired.postUnbounded(peer)
             peers[incarnation] = nil
             firstSeen[incarnation] = nil
+            departure.interrupt()
         }
         for node in nodes {
             if firstSeen[node.incarnation] == nil { firstSeen[node.incarnation] = now }

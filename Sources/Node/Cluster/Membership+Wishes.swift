@@ -23,7 +23,7 @@ extension Membership {
     var steps: [Slot: MoveStep] {
         var steps: [Slot: MoveStep] = [:]
         for item in unopened { steps[item.claim.slot] = .opening }
-        for slot in ceding.keys { steps[slot] = .releasing }
+        for slot in held.ceding.keys { steps[slot] = .releasing }
         return steps
     }
 

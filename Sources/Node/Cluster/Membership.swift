@@ -54,12 +54,6 @@ actor Membership {
         let content: ReleasedSlot?
     }
 
-    /// Slots that go to one node together.
-    struct Batch: Sendable {
-        let target: UInt128
-        let slots: [Slot]
-    }
-
     /// A peer that this node has links to.
     struct Peer {
         let place: Int
@@ -72,22 +66,17 @@ actor Membership {
 
     let parts: Parts
     let alarm: LoopAlarm
-    let gathering: LoopAlarm
+    /// Interrupted whenever a node that leaves may have nothing left.
+    let departure: LoopAlarm
     var peers: [UInt128: Peer] = [:]
     /// When each living node was first seen.
     var firstSeen: [UInt128: UInt64] = [:]
     /// Names that were members once: one that returns needs no time to settle.
     private var knownNames: Set<String> = []
-    /// Slots that are served here, or about to be.
-    var served: Set<Slot> = []
-    /// Of these, slots whose content could not be read yet.
+    var held = HeldSlots()
+    /// Of the slots that are served here, those whose content could not be read yet.
     var unopened: [SlotOpener.Item] = []
-    /// Slots that are being given away, and to whom.
-    var ceding: [Slot: UInt128] = [:]
-    /// Slots whose cession may or may not have been committed.
-    var doubtful: Set<Slot> = []
-    /// Slots that others offered, and what was read of them.
-    var incoming: [Slot: Incoming] = [:]
+    var offered = OfferedSlots()
     /// The homes that the last round found; empty before the first.
     var homes: [String] = []
     /// The owners as they were read last, and at which version.
@@ -104,7 +93,7 @@ actor Membership {
     var isBusy = false
     private var rounds: Task<Void, Never>?
     /// What is to be given away, and what the shards have let go of.
-    let batches = Inbox<Batch>(limit: Slot.count)
+    let batches = Inbox<HeldSlots.Batch>(limit: Slot.count)
     let releases = Inbox<Release>(limit: Slot.count)
     let reports = Inbox<HandOffReport>(limit: Slot.count)
     /// Peers that are gone, whose links are to be closed.
@@ -122,7 +111,7 @@ actor Membership {
         self.parts = parts
         self.loop = loop
         alarm = LoopAlarm(on: loop)
-        gathering = LoopAlarm(on: loop)
+        departure = LoopAlarm(on: loop)
     }
 
     // MARK: - Life
@@ -142,7 +131,7 @@ actor Membership {
 
     /// Returns once this node serves every slot whose home it is, and gives none away.
     func calm() async {
-        guard isBusy || served.isEmpty else { return }
+        guard isBusy || held.served.isEmpty else { return }
         await withCheckedContinuation { whenCalm.append($0) }
     }
 
@@ -152,11 +141,7 @@ actor Membership {
         isBusy = true
         let deadline = now + nanoseconds
         await announce()
-        let patience = LoopAlarm(on: loop)
-        while !(served.isEmpty && ceding.isEmpty), !peers.isEmpty, now < deadline {
-            await patience.sleep(Self.busyInterval)
-        }
-        patience.close()
+        while !held.isEmpty, !peers.isEmpty, now < deadline { await departure.sleep(deadline - now) }
     }
 
     private func announce() async {
@@ -165,9 +150,6 @@ actor Membership {
         }
         alarm.interrupt()
     }
-
-    /// How many slots are served here.
-    var servedCount: Int { served.count }
 
     /// Ends the rounds and closes every link.
     func stop() async {
@@ -183,7 +165,7 @@ actor Membership {
         parts.sightings.finish()
         for pump in pumps { await pump.value }
         alarm.close()
-        gathering.close()
+        departure.close()
         for (_, peer) in peers.sorted(by: { $0.key < $1.key }) { await remove(peer) }
         peers = [:]
         for waiter in whenCalm { waiter.resume() }
@@ -233,7 +215,7 @@ actor Membership {
         await give(nodes)
         try await publish()
         known = (nodes, version)
-        isBusy = !unopened.isEmpty || !ceding.isEmpty || isWaiting(holdings, nodes)
+        isBusy = !unopened.isEmpty || !held.ceding.isEmpty || isWaiting(holdings, nodes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
@@ -332,7 +314,7 @@ actor Membership {
         var slots: [Int: [Slot]] = [:]
         for (index, owner) in owners.enumerated() {
             let slot = Slot(UInt16(index))
-            guard !served.contains(slot), ceding[slot] == nil else { continue }
+            guard !held.holds(slot) else { continue }
             slots[owner.flatMap { peers[$0]?.place } ?? -1, default: []].append(slot)
         }
         for (place, slots) in slots.sorted(by: { $0.key < $1.key }) {
@@ -342,13 +324,15 @@ actor Membership {
 
     /// Whether slots are on their way that concern this node.
     private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> Bool {
-        guard !homes.isEmpty else { return isDraining && !served.isEmpty }
+        guard !homes.isEmpty else { return isDraining && !held.served.isEmpty }
         let me = parts.identity
         let members = members(nodes)
         return holdings.contains { holding in
             let home = homes[Int(holding.slot.index)]
             // A newer process of this node's own name counts as another node.
-            if served.contains(holding.slot) { return members[home].map { $0.incarnation != me.incarnation } ?? false }
+            if held.served.contains(holding.slot) {
+                return members[home].map { $0.incarnation != me.incarnation } ?? false
+            }
             return home == me.name && !isLeaving
         }
     }

@@ -19,8 +19,6 @@ enum HandOffLimits {
     /// What another node may take to read slots beforehand, and to open them, in milliseconds.
     static let offerMilliseconds: UInt32 = 10_000
     static let handOverMilliseconds: UInt32 = 5000
-    /// How long slots that were let go of wait for others of their batch.
-    static let gatheringNanoseconds: UInt64 = 2_000_000
     /// How long a slot that was offered is left to whoever offered it, once it is owned here.
     static let graceNanoseconds: UInt64 = 500_000_000
     /// How long what was read of an offered slot is kept.
@@ -32,35 +30,17 @@ enum HandOffLimits {
 extension Membership {
     /// Begins to give away slots whose home is elsewhere.
     func give(_ nodes: [LeasedNode]) async {
-        guard !homes.isEmpty, ceding.count < HandOffLimits.hotSlots else { return }
-        let members = members(nodes)
+        guard !homes.isEmpty, held.ceding.count < HandOffLimits.hotSlots else { return }
         let reached = parts.routes.reached
-        var candidates: [UInt128: [Slot]] = [:]
-        for slot in served {
-            guard let target = members[homes[Int(slot.index)]], target.incarnation != parts.identity.incarnation,
-                peers[target.incarnation] != nil, ceding[slot] == nil,
-                // Whom it cannot reach it sends no clients to, unless it must go itself.
-                isLeaving || reached.contains(target.incarnation)
-            else { continue }
-            candidates[target.incarnation, default: []].append(slot)
+        let takers = members(nodes).mapValues(\.incarnation).filter { _, node in
+            // Whom it cannot reach it sends no clients to, unless it must go itself.
+            node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
         }
-        for (target, slots) in candidates.sorted(by: { $0.key < $1.key }) {
+        for (target, slots) in held.departing(homes: homes, to: takers).sorted(by: { $0.key < $1.key }) {
             let (cold, hot) = await byWarmth(slots)
-            begin(cold, HandOffLimits.coldSlots, target)
-            begin(hot, HandOffLimits.hotSlots, target)
-        }
-    }
-
-    private func begin(_ slots: [Slot], _ size: Int, _ target: UInt128) {
-        var rest = slots.filter { served.contains($0) && ceding[$0] == nil }.prefix(HandOffLimits.slots - ceding.count)
-        while !rest.isEmpty {
-            let batch = Array(rest.prefix(size))
-            rest = rest.dropFirst(size)
-            for slot in batch {
-                ceding[slot] = target
-                served.remove(slot)
-            }
-            batches.postUnbounded(Batch(target: target, slots: batch))
+            let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
+            let rest = held.begin(hot, to: target, batchesOf: HandOffLimits.hotSlots)
+            for batch in first + rest { batches.postUnbounded(batch) }
         }
     }
 
@@ -83,11 +63,11 @@ extension Membership {
         }
     }
 
-    private func handOff(_ batch: Batch) async {
+    private func handOff(_ batch: HeldSlots.Batch) async {
         // Who is out of reach cannot be asked, and finds in the database what it was given.
         let isReached = parts.routes.reached.contains(batch.target)
         let wanted = isStopping ? [] : isReached ? await offer(batch) : isLeaving ? Set(batch.slots) : []
-        for slot in batch.slots where !wanted.contains(slot) { keep(slot) }
+        for slot in batch.slots where !wanted.contains(slot) { held.keep(slot) }
         // Nothing has changed: the next round comes by itself, not at once and again and again.
         guard !wanted.isEmpty else { return }
         for slot in wanted {
@@ -98,21 +78,14 @@ extension Membership {
         alarm.interrupt()
     }
 
-    /// Takes what the shards let go of, until they have let go of so many slots; those of a moment share a commit.
+    /// Takes what the shards let go of, until they have let go of so many slots. What comes while a cession is being
+    /// committed shares the next one.
     private func cede(_ count: Int, to target: UInt128) async {
         var missing = count
-        while missing > 0, var group = await releases.next(recycling: []) {
+        while missing > 0, let group = await releases.next(recycling: []) {
             missing -= group.count
-            if missing > 0 {
-                await gathering.sleep(HandOffLimits.gatheringNanoseconds)
-                if releases.count > 0 {
-                    let more = await releases.next(recycling: []) ?? []
-                    missing -= more.count
-                    group += more
-                }
-            }
             // One that was not open yet is asked for again.
-            for release in group where release.content == nil { keep(release.slot) }
+            for release in group where release.content == nil { held.keep(release.slot) }
             let released = group.compactMap(\.content)
             if !released.isEmpty { await cede(released, to: target) }
         }
@@ -120,7 +93,7 @@ extension Membership {
 
     /// Has the target read the slots beforehand.
     /// - Returns: those that it takes.
-    private func offer(_ batch: Batch) async -> Set<Slot> {
+    private func offer(_ batch: HeldSlots.Batch) async -> Set<Slot> {
         guard let owner = peers[batch.target]?.owners.first else { return [] }
         var body: [UInt8] = []
         HandOffCodec.append(offer: batch.slots, to: &body)
@@ -132,12 +105,6 @@ extension Membership {
             guard let answers = try? HandOffCodec.answers(bytes.span) else { return [] }
             return Set(answers.filter { $0.through != nil }.map(\.slot)).intersection(batch.slots)
         }
-    }
-
-    /// The slot stays, for now.
-    private func keep(_ slot: Slot) {
-        guard ceding.removeValue(forKey: slot) != nil else { return }
-        served.insert(slot)
     }
 
     // MARK: - The commit point
@@ -164,7 +131,7 @@ extension Membership {
             }
         } catch {
             // The database says what became of them, in the next round.
-            doubtful.formUnion(released.map(\.slot))
+            held.doubt(released.map(\.slot))
             parts.log.warn(
                 "cluster.slots_not_ceded", [("slots", .integer(released.count)), ("reason", .string("\(error)"))])
         }
@@ -197,7 +164,8 @@ extension Membership {
     }
 
     private func letGo(_ slot: Slot) {
-        ceding[slot] = nil
+        held.letGo(slot)
+        departure.interrupt()
         shard(of: slot).postUnbounded(.released(slot))
     }
 
@@ -208,8 +176,9 @@ extension Membership {
     /// A shard was fenced out of a slot: whoever has it now is found in the next round.
     func lost(_ slot: Slot) {
         // One that was on its way out has nothing to give any more.
-        guard served.remove(slot) != nil || ceding.removeValue(forKey: slot) != nil else { return }
+        guard held.lose(slot) else { return }
         isBusy = true
+        departure.interrupt()
         parts.directory.note([slot], .moving)
         shard(of: slot).postUnbounded(.released(slot))
         alarm.interrupt()

@@ -7,56 +7,38 @@ import Journal
 import Platform
 import Protocol
 
-/// A slot that another node offered.
-struct Incoming {
-    let offeredAt: UInt64
-    /// When this node first saw that the slot is its own.
-    var ownedAt: UInt64?
-    /// The row up to which it was read, and what was found.
-    var through: UInt64
-    var campaigns: [RecoveredCampaign]
-}
-
 extension Membership {
     func take(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) async throws(JournalError) {
         let me = parts.identity
         if !unopened.isEmpty {
-            let items = unopened.filter { served.contains($0.claim.slot) }
+            let items = unopened.filter { held.served.contains($0.claim.slot) }
             unopened = []
             unopened += await parts.opener.open(items)
         }
-        let given = holdings.filter {
-            $0.owner == me.incarnation && !served.contains($0.slot) && ceding[$0.slot] == nil && !isAwaited($0.slot)
-        }.map(\.slot)
-        // Where a cession's outcome is not known it may still come: not after a claim. And a database that was put back has
-        // forgotten epochs under which others have served: those must not come again.
-        let doubtful = given.filter {
-            self.doubtful.contains($0) || holdings[Int($0.index)].epoch < parts.directory.epoch(of: $0)
+        var plain = held.given(holdings, to: me.incarnation).filter { !offered.isAwaited($0, at: now) }
+        let doubtful = plain.filter {
+            held.mustClaim(holdings[Int($0.index)], knownEpoch: parts.directory.epoch(of: $0))
         }
         if !doubtful.isEmpty {
             await serve(try await parts.journal.claim(doubtful))
-            self.doubtful.subtract(doubtful)
+            held.claimed(doubtful)
+            plain.removeAll { doubtful.contains($0) }
         }
-        let plain = given.filter { !doubtful.contains($0) }
         if !plain.isEmpty { await serve(try await parts.journal.adopt(plain)) }
         // Of two processes of one name the newer takes; the older one gives.
         guard !homes.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
-        let living = Set(nodes.map(\.incarnation))
-        let free = holdings.filter { holding in
-            homes[Int(holding.slot.index)] == me.name && !served.contains(holding.slot)
-                && !(holding.owner.map { living.contains($0) } ?? false)
-        }
+        let free = held.free(holdings, homes: homes, named: me.name, living: Set(nodes.map(\.incarnation)))
         guard !free.isEmpty else { return }
-        await serve(try await parts.journal.claim(free.map(\.slot)))
+        await serve(try await parts.journal.claim(free))
     }
 
     /// Serves slots that are owned here from now on, and reads them.
     func serve(_ claims: [SlotClaim]) async {
-        let claims = claims.filter { !served.contains($0.slot) }
+        let claims = claims.filter { !held.served.contains($0.slot) }
         guard !claims.isEmpty else { return }
         let slots = claims.map(\.slot)
-        served.formUnion(slots)
-        for slot in slots { incoming[slot] = nil }
+        held.serve(slots)
+        offered.forget(slots)
         for (index, shard) in parts.shards.enumerated() {
             await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
         }
@@ -74,36 +56,28 @@ extension Membership {
         }
     }
 
-    /// Whether whoever offered the slot is about to hand it over.
-    private func isAwaited(_ slot: Slot) -> Bool {
-        guard let offer = incoming[slot] else { return false }
-        let ownedAt = offer.ownedAt ?? now
-        incoming[slot]?.ownedAt = ownedAt
-        return now < ownedAt + HandOffLimits.graceNanoseconds
-    }
-
     // MARK: - Offers
 
     func hearOffers() async {
         while let calls = await parts.offers.next(recycling: []) {
-            for call in calls { await offered(call) }
+            for call in calls { await heard(call) }
         }
     }
 
-    private func offered(_ call: PeerCall) async {
+    private func heard(_ call: PeerCall) async {
         guard let slots = try? HandOffCodec.offer(call.body.span) else {
             return call.refuse("the offer cannot be read")
         }
-        forgetOldOffers()
+        offered.forgetOld(at: now)
         let wanted = slots.filter { wants($0) }
-        guard !isStopping, incoming.count + wanted.count <= HandOffLimits.offers else {
+        guard !isStopping, offered.hasRoom(for: wanted.count) else {
             return call.refuse("too much is on its way here")
         }
         let read = await readBeforehand(wanted)
         var answers: [OfferAnswer] = []
         for slot in slots {
             let through = wants(slot) ? read[slot]?.through : nil
-            if through != nil { incoming[slot] = read[slot] }
+            if through != nil { offered.keep(read[slot], of: slot) }
             answers.append(OfferAnswer(slot: slot, through: through))
         }
         var body: [UInt8] = []
@@ -113,7 +87,7 @@ extension Membership {
 
     /// Whether this node would have the slot, as far as it knows.
     private func wants(_ slot: Slot) -> Bool {
-        !isLeaving && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !served.contains(slot)
+        !isLeaving && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !held.served.contains(slot)
     }
 
     private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
@@ -134,12 +108,6 @@ extension Membership {
         }.value
     }
 
-    private func forgetOldOffers() {
-        for (slot, offer) in incoming where now > offer.offeredAt + HandOffLimits.offerNanoseconds {
-            incoming[slot] = nil
-        }
-    }
-
     // MARK: - Handing over
 
     func hearHandOvers() async {
@@ -155,7 +123,7 @@ extension Membership {
         do throws(JournalError) {
             // Asked for before it is known which slots were given: the answers come one behind the other.
             async let late = late(handed)
-            let claims = try await parts.journal.adopt(handed.map(\.slot)).filter { !served.contains($0.slot) }
+            let claims = try await parts.journal.adopt(handed.map(\.slot)).filter { !held.served.contains($0.slot) }
             await open(claims, handed, await late)
             var body: [UInt8] = []
             HandOffCodec.append(served: claims.map(\.slot), to: &body)
@@ -169,7 +137,7 @@ extension Membership {
     private func late(_ handed: [HandedSlot]) async -> [Slot: [SealedRow]] {
         var places: [Slot: UInt64] = [:]
         for slot in handed {
-            if let offer = incoming[slot.slot], offer.through < slot.tail { places[slot.slot] = offer.through }
+            if let through = offered.through(slot.slot), through < slot.tail { places[slot.slot] = through }
         }
         return (try? await parts.journal.rows(after: places)) ?? [:]
     }
@@ -181,7 +149,7 @@ extension Membership {
         var ready: [(SlotClaim, Incoming, HandedSlot)] = []
         var rest: [SlotClaim] = []
         for claim in claims {
-            if let offer = incoming.removeValue(forKey: claim.slot), let slot = told[claim.slot],
+            if let offer = offered.take(claim.slot), let slot = told[claim.slot],
                 slot.tail == claim.tail, slot.epoch == claim.epoch, offer.through <= slot.tail
             {
                 ready.append((claim, offer, slot))
@@ -189,7 +157,7 @@ extension Membership {
                 rest.append(claim)
             }
         }
-        served.formUnion(ready.map { $0.0.slot })
+        held.serve(ready.map { $0.0.slot })
         while let (claim, offer, slot) = ready.popLast() {
             let late = rows[claim.slot] ?? []
             if let content = Self.content(claim, offer, late, slot) {
@@ -200,7 +168,7 @@ extension Membership {
                 rest.append(claim)
             }
         }
-        served.subtract(rest.map(\.slot))
+        held.unserve(rest.map(\.slot))
         isUnpublished = true
         parts.log.info("cluster.slots_handed_over", [("slots", .integer(claims.count - rest.count))])
         await serve(rest)

@@ -1,0 +1,105 @@
+// The slots that a node has, and those that it is giving away; what the owners in the database ask it to take and to
+// give. A value: it asks nobody, and every answer follows from what it was told.
+//
+//   free ─► claimed ─┐                       ┌─ kept ◄───────────┐
+//   given ─► adopted ┴─► served ─► departing ┴─► ceding ─► let go┴─► given to another
+//
+// Whatever the outcome, a slot is served or ceding here, or neither: never both.
+
+import Journal
+import Protocol
+
+struct HeldSlots {
+    /// Slots that go to one node together.
+    struct Batch: Hashable, Sendable {
+        let target: UInt128
+        let slots: [Slot]
+    }
+
+    /// Slots that are served here, or about to be.
+    private(set) var served: Set<Slot> = []
+    /// Slots that are being given away, and to whom.
+    private(set) var ceding: [Slot: UInt128] = [:]
+    /// Slots whose cession may or may not have been committed.
+    private var doubtful: Set<Slot> = []
+
+    var isEmpty: Bool { served.isEmpty && ceding.isEmpty }
+
+    /// Whether the slot is served here or on its way out.
+    func holds(_ slot: Slot) -> Bool { served.contains(slot) || ceding[slot] != nil }
+
+    // MARK: - Taking
+
+    /// Slots that the database says are this node's, and that it does not serve.
+    func given(_ holdings: [SlotHolding], to me: UInt128) -> [Slot] {
+        holdings.filter { $0.owner == me && !holds($0.slot) }.map(\.slot)
+    }
+
+    /// Whether a slot that was given must be claimed anew before it is served. A cession whose outcome was never told may
+    /// still be committed: not after a claim. And a database that was put back has forgotten epochs under which others
+    /// have served: those must not come again.
+    func mustClaim(_ holding: SlotHolding, knownEpoch: UInt64) -> Bool {
+        doubtful.contains(holding.slot) || holding.epoch < knownEpoch
+    }
+
+    /// Slots whose home is here and whose owner does not live, or that never had one.
+    func free(_ holdings: [SlotHolding], homes: [String], named me: String, living: Set<UInt128>) -> [Slot] {
+        holdings.filter { holding in
+            homes[Int(holding.slot.index)] == me && !served.contains(holding.slot)
+                && !(holding.owner.map { living.contains($0) } ?? false)
+        }.map(\.slot)
+    }
+
+    /// These are claimed: nothing that was begun before can take them.
+    mutating func claimed(_ slots: [Slot]) { doubtful.subtract(slots) }
+
+    /// These are served from now on.
+    mutating func serve(_ slots: [Slot]) { served.formUnion(slots) }
+
+    /// These could not be opened after all.
+    mutating func unserve(_ slots: [Slot]) { served.subtract(slots) }
+
+    // MARK: - Giving
+
+    /// Served slots whose home is another node, by that node, ascending.
+    ///
+    /// - Parameter takers: nodes that could be given slots now, by name.
+    func departing(homes: [String], to takers: [String: UInt128]) -> [UInt128: [Slot]] {
+        var departing: [UInt128: [Slot]] = [:]
+        for slot in served.sorted() {
+            if let target = takers[homes[Int(slot.index)]] { departing[target, default: []].append(slot) }
+        }
+        return departing
+    }
+
+    /// Begins to give slots away, as many as may be under way at a time.
+    mutating func begin(_ slots: [Slot], to target: UInt128, batchesOf size: Int) -> [Batch] {
+        var rest = slots.filter { served.contains($0) }.prefix(max(0, HandOffLimits.slots - ceding.count))
+        var batches: [Batch] = []
+        while !rest.isEmpty {
+            let slots = Array(rest.prefix(size))
+            rest = rest.dropFirst(size)
+            for slot in slots { ceding[slot] = target }
+            served.subtract(slots)
+            batches.append(Batch(target: target, slots: slots))
+        }
+        return batches
+    }
+
+    /// The slot stays, for now.
+    mutating func keep(_ slot: Slot) {
+        if ceding.removeValue(forKey: slot) != nil { served.insert(slot) }
+    }
+
+    /// Nobody has told whether these have changed hands.
+    mutating func doubt(_ slots: [Slot]) { doubtful.formUnion(slots) }
+
+    /// The slot is not held here any more.
+    mutating func letGo(_ slot: Slot) { ceding[slot] = nil }
+
+    /// The slot was found to be somebody else's.
+    /// - Returns: whether this node held it.
+    mutating func lose(_ slot: Slot) -> Bool {
+        served.remove(slot) != nil || ceding.removeValue(forKey: slot) != nil
+    }
+}
