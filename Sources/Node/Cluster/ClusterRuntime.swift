@@ -52,9 +52,10 @@ struct ClusterRuntime: Sendable {
             if !isTaken { call.refuse("too many questions wait here") }
         }
         let onNewerTable: @Sendable (UInt64) -> Void = { sightings.post($0) }
-        let links = LinkConfiguration(
+        var links = LinkConfiguration(
             identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: random,
             clock: clock, log: parts.log, tableVersion: { [known = board.known] in known.now })
+        links.versions = parts.surroundings.linkVersions
         let router = Router(directory: directory, loopCount: loops.count)
         let linkLoops = loops.map { LinkLoop(on: $0, configuration: links) }
         let remoteEdges = loops.indices.map {

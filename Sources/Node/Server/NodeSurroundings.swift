@@ -1,6 +1,7 @@
 // What a node uses of the world around it. A node in service has the machine's; a simulation puts twins in their place,
 // and everything between them is the node as it is shipped.
 
+public import Cluster
 public import Platform
 
 /// Time, chance, threads and stores of a node. The database is named by the configuration.
@@ -15,6 +16,8 @@ public struct NodeSurroundings: Sendable {
     public var beside: (any TaskExecutor)?
     /// Where the placement table is; `nil` for the Redis that the configuration names.
     public var placement: (any PlacementStore)?
+    /// What the node speaks to others; a test may let it stand for another release.
+    public var linkVersions: LinkVersions = .current
 
     /// The machine's.
     public init() {}

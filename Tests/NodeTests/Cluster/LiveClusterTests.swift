@@ -1,5 +1,6 @@
 // Several nodes in one process, on one PostgreSQL, with real links between them: clients speak to any of them.
 
+import Cluster
 import Foundation
 import Platform
 import Postgres
@@ -13,6 +14,8 @@ import Testing
 final class LiveCluster: Sendable {
     private let url: String
     private let nodes = Locked<[String: NodeServer]>([:])
+    /// Lines of the nodes' logs about links that opened.
+    let opened = Locked<[String]>([])
 
     private init(url: String) { self.url = url }
 
@@ -44,7 +47,7 @@ final class LiveCluster: Sendable {
     }
 
     /// Starts a node, and waits until it serves its share.
-    func start(_ name: String, weight: Double = 1) async throws {
+    func start(_ name: String, weight: Double = 1, speaking versions: LinkVersions = .current) async throws {
         var configuration = NodeConfiguration()
         configuration.nodeName = name
         configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
@@ -52,7 +55,13 @@ final class LiveCluster: Sendable {
         configuration.cluster = try self.configuration()
         configuration.cluster?.weight = weight
         configuration.loopCount = 2
-        let node = try NodeServer(configuration, log: .silent)
+        var surroundings = NodeSurroundings()
+        surroundings.linkVersions = versions
+        let log = Log(level: .info, format: .text, clock: SystemClock()) { [weak self] line in
+            let text = String(decoding: line, as: UTF8.self)
+            if text.contains("link.open") { self?.opened.withLock { $0.append("\(name): \(text)") } }
+        }
+        let node = try NodeServer(configuration, surroundings, log: log)
         nodes.withLock { $0[name] = node }
         try await node.start()
     }
@@ -227,6 +236,50 @@ struct LiveClusterTests {
             try await cluster.stop("a", isHurried: false)
             try await vote("without the first", at: "c")
             try await count(3, at: "b")
+        }
+    }
+
+    @Test func `releases that speak other versions serve beside each other during an update`() async throws {
+        let old = LinkVersions(protocols: 1...1, slotFunction: LinkVersions.current.slotFunction)
+        let new = LinkVersions(protocols: 1...2, slotFunction: LinkVersions.current.slotFunction)
+        try await LiveCluster.with([]) { cluster in
+            try await cluster.start("a", speaking: old)
+            try await cluster.start("b", speaking: old)
+            var polls: [String] = []
+            for number in 0..<12 { polls.append(try await launch(cluster, at: number % 2 == 0 ? "a" : "b").poll) }
+            var votes = 0
+            func vote(at names: String...) async throws {
+                for name in names {
+                    votes += 1
+                    for poll in polls {
+                        let answer = try await cluster.ask(
+                            name, "POST", "\(poll)/votes", #"{"option":0,"voter":"voter-\#(votes)"}"#)
+                        #expect(answer.status == 200, "\(answer.body)")
+                    }
+                }
+                for name in names {
+                    for poll in polls {
+                        let read = try await cluster.ask(name, "GET", poll)
+                        #expect(read.body.contains(#""votes":[\#(votes),0]"#), "\(read.body)")
+                    }
+                }
+            }
+            try await vote(at: "a", "b")
+            try await cluster.start("c", speaking: new)
+            try await vote(at: "a", "b", "c")
+            try await cluster.stop("a", isHurried: false)
+            try await vote(at: "b", "c")
+            try await cluster.start("d", speaking: new)
+            try await vote(at: "b", "c", "d")
+            try await cluster.stop("b", isHurried: false)
+            try await vote(at: "c", "d")
+            // Each pair spoke the highest version that both know.
+            let opened = cluster.opened.withLock { $0 }
+            for (from, to, version) in [("a", "b", 1), ("a", "c", 1), ("c", "b", 1), ("c", "d", 2), ("d", "c", 2)] {
+                let lines = opened.filter { $0.hasPrefix("\(from): ") && $0.contains("peer=\"\(to)\" ") }
+                #expect(!lines.isEmpty, "\(from) has no link to \(to): \(opened)")
+                #expect(lines.allSatisfy { $0.contains("protocol=\(version) ") }, "\(lines)")
+            }
         }
     }
 
