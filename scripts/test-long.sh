@@ -25,6 +25,12 @@ sanitized() { # sanitized thread|address FOLDER
     return $status
 }
 crowd() { python Tests/EndToEnd/crowd.py --subscribers 10000 --churn 10000; }
+# The other build is the newest tag, or what OLDER names; without either the suite says that it skips.
+two_builds() {
+    local older=${OLDER:-$(git describe --tags --abbrev=0 2>/dev/null || true)} binary=
+    [ -z "$older" ] || binary=$(scripts/build-older.sh "$older" | tail -n 1) || return 1
+    TUMULTE_OLDER_BINARY=$binary python Tests/EndToEnd/cluster_releases.py
+}
 soak() { python Tests/EndToEnd/kill.py --rounds 100 --seed "$(date +%s)"; }
 
 # Optimized builds have other bugs and other speeds; the figures of replays are theirs.
@@ -88,6 +94,7 @@ release_stage recovery 'ten thousand campaigns' env TUMULTE_TEST_STORE=postgres 
 release_stage bloat 'tables of PostgreSQL over ten minutes' python Tests/EndToEnd/bloat.py
 release_stage users 'a thousand people on three nodes' python Tests/EndToEnd/cluster_users.py
 release_stage - 'a cluster from a backup' python Tests/EndToEnd/cluster_backup.py
+release_stage releases 'two builds beside each other' two_builds
 release_stage soak 'soak, 100 kills' soak
 release_stage benchmarks 'benchmarks' Benchmarks/run.sh
 release_stage journal 'journal in PostgreSQL' Benchmarks/journal.sh

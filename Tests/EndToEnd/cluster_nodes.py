@@ -84,8 +84,10 @@ class Redis:
 class Cluster:
     """`async with Cluster() as cluster:` gives ready nodes, by default `a`, `b` and `c`, each with a share of the slots.
 
-    With `own_server` their PostgreSQL is one that nobody else uses, `server`.
+    With `own_server` their PostgreSQL is one that nobody else uses, `server`. Nodes that are added are of the build `binary`.
     """
+
+    binary = BINARY
 
     def __init__(self, names="abc", own_server=False):
         self.names = names
@@ -100,7 +102,7 @@ class Cluster:
                 self.server = await asyncio.to_thread(self.stack.enter_context, database.Server())
                 url = self.server.url
             self.redis = self.stack.enter_context(Redis())
-            self.url = await asyncio.to_thread(database.create, BINARY, url)
+            self.url = await asyncio.to_thread(database.create, self.binary, url)
             await self.prepare()
             self.stack.push_async_exit(self._end)
             await asyncio.gather(*(self.add(name) for name in self.names))
@@ -123,7 +125,7 @@ class Cluster:
     def node(self, name):
         """A node of this cluster that has not been started."""
         links = f"127.0.0.1:{free_port()}"
-        return Node(
+        node = Node(
             TUMULTE_NODE_NAME=name,
             DATABASE_URL=self.url,
             REDIS_URL=self.redis.url,
@@ -133,6 +135,8 @@ class Cluster:
             TUMULTE_CLUSTER_NAME=CLUSTER_NAME,
             TUMULTE_LOOPS=2,
         )
+        node.binary = self.binary
+        return node
 
     async def add(self, name):
         self.nodes[name] = self.node(name)

@@ -72,6 +72,7 @@ class Node:
         self.data = pathlib.Path(data) if data else self.folder / "data"
         self.log = self.folder / "log"
         self.wrapper = list(wrapper)
+        self.binary = BINARY
         self.process = None
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUMULTE_")}
         for name in ("DATABASE_URL", "REDIS_URL"):
@@ -105,7 +106,7 @@ class Node:
         """Starts the process without waiting for it."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, BINARY, "node"],
+                [*self.wrapper, self.binary, "node"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
