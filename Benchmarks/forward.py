@@ -211,6 +211,12 @@ async def hops(cluster, redis, nats, owner, votes):
                 f" {rounds(one.ratios(tool + name, 'relay' + name))}; p99 {p99:.2f}"
             )
     if cluster:
+        p50, p99 = ({name: one.median(name, place) for name in ("here", "there")} for place in (0, 1))
+        print(
+            f"figure: a durable vote, one under way, medians: by the owner's node p50 {p50['here']:.0f} µs,"
+            f" p99 {p99['here']:.0f} µs; by another p50 {p50['there']:.0f} µs ({p50['there'] / p50['here']:.2f} ×),"
+            f" p99 {p99['there']:.0f} µs ({p99['there'] / p99['here']:.2f} ×)"
+        )
         # The journal's time varies by more than the hop takes: the least disturbed run of each.
         here, there = (min(run[0] for run in one.runs[name]) for name in ("here", "there"))
         print(

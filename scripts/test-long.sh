@@ -98,6 +98,7 @@ release_stage releases 'two builds beside each other' two_builds
 release_stage soak 'soak, 100 kills' soak
 release_stage benchmarks 'benchmarks' Benchmarks/run.sh
 release_stage journal 'journal in PostgreSQL' Benchmarks/journal.sh
+release_stage forward 'the hop between nodes' Benchmarks/forward.sh
 
 run_stage deploy 'deploy: a fresh Debian root' deploy/try.sh
 run_stage fuzz 'fuzz, 600 s each' scripts/fuzz.sh 600
