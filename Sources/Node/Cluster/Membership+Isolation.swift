@@ -21,10 +21,10 @@ extension Membership {
         parts.onIsolation(!isolation.mayTake)
         if isolation.isIsolated != wasIsolated { logIsolation(living.count, reached.count) }
         // Until the database has taken it, every round says it again.
-        guard !isDraining, isolation.isIsolated != isAnnouncedIsolated else { return }
-        let isIsolated = isolation.isIsolated
-        try await parts.journal.announceDrain(isIsolated)
-        isAnnouncedIsolated = isIsolated
+        let isAway = isDraining || isolation.isIsolated
+        guard isAway != isAnnouncedAway else { return }
+        try await parts.journal.announceDrain(isAway)
+        isAnnouncedAway = isAway
     }
 
     private func logIsolation(_ living: Int, _ reached: Int) {

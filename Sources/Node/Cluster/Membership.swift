@@ -88,7 +88,7 @@ actor Membership {
     private(set) var isDraining = false
     /// Whether it reaches enough of the others, and what the database was told of that.
     var isolation = IsolationMachine()
-    var isAnnouncedIsolated = false
+    var isAnnouncedAway = false
     private(set) var isStopping = false
     var isBusy = false
     private var rounds: Task<Void, Never>?
@@ -140,15 +140,9 @@ actor Membership {
         isDraining = true
         isBusy = true
         let deadline = now + nanoseconds
-        await announce()
-        while !held.isEmpty, !peers.isEmpty, now < deadline { await departure.sleep(deadline - now) }
-    }
-
-    private func announce() async {
-        do { try await parts.journal.announceDrain(true) } catch {
-            parts.log.warn("cluster.drain_not_announced", [("reason", .string("\(error)"))])
-        }
+        // The next round announces it.
         alarm.interrupt()
+        while !held.isEmpty, !peers.isEmpty, now < deadline { await departure.sleep(deadline - now) }
     }
 
     /// Ends the rounds and closes every link.
@@ -211,7 +205,7 @@ actor Membership {
         let holdings = try await holdings(at: version)
         note(holdings, nodes)
         homes = homes(holdings, nodes)
-        try await take(holdings, nodes)
+        try await take(holdings, nodes, homesOfFree(holdings, nodes))
         await give(nodes)
         try await publish()
         known = (nodes, version)
@@ -280,22 +274,46 @@ actor Membership {
     func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] { ServingNodes.of(nodes) }
 
     private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
-        let members = members(nodes)
-        let settled = members.values.filter { node in
-            if node.incarnation == parts.identity.incarnation, isLeaving { return false }
-            if knownNames.contains(node.name) { return true }
-            let isAlone = members.count == 1
-            return isAlone || now >= (firstSeen[node.incarnation] ?? now) + Self.settleTime
-        }
+        let settled = takers(nodes).filter { knownNames.contains($0.name) || isSettled($0, nodes) }
         knownNames.formUnion(settled.map(\.name))
-        var names: [UInt128: String] = [:]
-        for node in nodes { names[node.incarnation] = node.name }
-        let takers = settled.map { PlacementMember(name: $0.name, weight: $0.weight) }.sorted { $0.name < $1.name }
+        let names = Self.names(nodes)
+        let takers = Self.placed(settled)
         if let planned, planned.members == takers, planned.names == names { return planned.homes }
-        let homes = CappedPlacement.homes(
-            members: takers, owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
+        let homes = Self.homes(takers, holdings, names, pins)
         planned = (takers, names, homes)
         return homes
+    }
+
+    /// Who takes slots that nobody serves. A name that has come back may be that of a process which ends and starts again
+    /// and again: such slots do not wait for it. They move to it later, as to anybody.
+    private func homesOfFree(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
+        let settled = takers(nodes).filter { isSettled($0, nodes) }
+        guard !settled.isEmpty, Self.placed(settled) != planned?.members else { return homes }
+        return Self.homes(Self.placed(settled), holdings, Self.names(nodes), pins)
+    }
+
+    /// Nodes that would take slots, were they settled.
+    private func takers(_ nodes: [LeasedNode]) -> [LeasedNode] {
+        members(nodes).values.filter { !($0.incarnation == parts.identity.incarnation && isLeaving) }
+    }
+
+    /// Whether this process has been here for long enough.
+    private func isSettled(_ node: LeasedNode, _ nodes: [LeasedNode]) -> Bool {
+        members(nodes).count == 1 || now >= (firstSeen[node.incarnation] ?? now) + Self.settleTime
+    }
+
+    private static func placed(_ nodes: [LeasedNode]) -> [PlacementMember] {
+        nodes.map { PlacementMember(name: $0.name, weight: $0.weight) }.sorted { $0.name < $1.name }
+    }
+
+    private static func names(_ nodes: [LeasedNode]) -> [UInt128: String] {
+        Dictionary(uniqueKeysWithValues: nodes.map { ($0.incarnation, $0.name) })
+    }
+
+    private static func homes(
+        _ takers: [PlacementMember], _ holdings: [SlotHolding], _ names: [UInt128: String], _ pins: [Slot: String]
+    ) -> [String] {
+        CappedPlacement.homes(members: takers, owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
     }
 
     /// Whether a node has been here for too short a time to get slots.

@@ -44,8 +44,15 @@ struct HeldSlotsTests {
         for slot in Self.slots(0, 1) { held.letGo(slot) }
         let holdings = Self.holdings(Self.me, Self.me)
         #expect(holdings.map { held.mustClaim($0, knownEpoch: 5) } == [true, false])
-        held.claimed(Self.slots(0))
+        held.serve(Self.slots(0))
         #expect(!held.mustClaim(holdings[0], knownEpoch: 5))
+    }
+
+    @Test func `a slot that was lost is served again under a new epoch alone`() {
+        var held = Self.serving(0, 1)
+        let isLost = held.lose(Self.slots(0)[0])
+        #expect(isLost)
+        #expect(Self.holdings(Self.me, Self.me).map { held.mustClaim($0, knownEpoch: 5) } == [true, false])
     }
 
     @Test func `a slot is claimed where the database has forgotten an epoch that others have served under`() {

@@ -20,7 +20,7 @@ struct HeldSlots {
     private(set) var served: Set<Slot> = []
     /// Slots that are being given away, and to whom.
     private(set) var ceding: [Slot: UInt128] = [:]
-    /// Slots whose cession may or may not have been committed.
+    /// Slots that may only be served again under a new epoch.
     private var doubtful: Set<Slot> = []
 
     var isEmpty: Bool { served.isEmpty && ceding.isEmpty }
@@ -36,8 +36,9 @@ struct HeldSlots {
     }
 
     /// Whether a slot that was given must be claimed anew before it is served. A cession whose outcome was never told may
-    /// still be committed: not after a claim. And a database that was put back has forgotten epochs under which others
-    /// have served: those must not come again.
+    /// still be committed: not after a claim. What was let go of or lost has a stream that ended, and would begin again at
+    /// places where followers have been. And a database that was put back has forgotten epochs under which others have
+    /// served: those must not come again.
     func mustClaim(_ holding: SlotHolding, knownEpoch: UInt64) -> Bool {
         doubtful.contains(holding.slot) || holding.epoch < knownEpoch
     }
@@ -50,11 +51,11 @@ struct HeldSlots {
         }.map(\.slot)
     }
 
-    /// These are claimed: nothing that was begun before can take them.
-    mutating func claimed(_ slots: [Slot]) { doubtful.subtract(slots) }
-
-    /// These are served from now on.
-    mutating func serve(_ slots: [Slot]) { served.formUnion(slots) }
+    /// These are served from now on, under an epoch that is new here.
+    mutating func serve(_ slots: [Slot]) {
+        served.formUnion(slots)
+        doubtful.subtract(slots)
+    }
 
     /// These could not be opened after all.
     mutating func unserve(_ slots: [Slot]) { served.subtract(slots) }
@@ -91,15 +92,17 @@ struct HeldSlots {
         if ceding.removeValue(forKey: slot) != nil { served.insert(slot) }
     }
 
-    /// Nobody has told whether these have changed hands.
+    /// Nobody has told whether these have changed hands, or they have not after they were let go of.
     mutating func doubt(_ slots: [Slot]) { doubtful.formUnion(slots) }
 
     /// The slot is not held here any more.
     mutating func letGo(_ slot: Slot) { ceding[slot] = nil }
 
-    /// The slot was found to be somebody else's.
+    /// The slot was found to be somebody else's, or its journal to have lost rows.
     /// - Returns: whether this node held it.
     mutating func lose(_ slot: Slot) -> Bool {
-        served.remove(slot) != nil || ceding.removeValue(forKey: slot) != nil
+        guard served.remove(slot) != nil || ceding.removeValue(forKey: slot) != nil else { return false }
+        doubtful.insert(slot)
+        return true
     }
 }

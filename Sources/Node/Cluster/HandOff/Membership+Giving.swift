@@ -117,6 +117,7 @@ extension Membership {
             for slot in released { epochs[slot.slot] = slot.epoch }
             let ceded = try await parts.journal.cede(epochs, to: target)
             isUnpublished = isUnpublished || !ceded.isEmpty
+            held.doubt(released.map(\.slot).filter { ceded[$0] == nil })
             await handOver(released, ceded, to: target)
             if let place = peers[target]?.place {
                 for (slot, epoch) in ceded { parts.directory.note(slot, .peer(place), epoch: epoch) }

@@ -8,7 +8,10 @@ import Platform
 import Protocol
 
 extension Membership {
-    func take(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) async throws(JournalError) {
+    /// - Parameter homesOfFree: who takes slots that nobody serves.
+    func take(
+        _ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homesOfFree: [String]
+    ) async throws(JournalError) {
         let me = parts.identity
         if !unopened.isEmpty {
             let items = unopened.filter { held.served.contains($0.claim.slot) }
@@ -21,13 +24,13 @@ extension Membership {
         }
         if !doubtful.isEmpty {
             await serve(try await parts.journal.claim(doubtful))
-            held.claimed(doubtful)
             plain.removeAll { doubtful.contains($0) }
         }
         if !plain.isEmpty { await serve(try await parts.journal.adopt(plain)) }
         // Of two processes of one name the newer takes; the older one gives.
-        guard !homes.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
-        let free = held.free(holdings, homes: homes, named: me.name, living: Set(nodes.map(\.incarnation)))
+        guard !homesOfFree.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
+        let free = held.free(
+            holdings, homes: homesOfFree, named: me.name, living: Set(nodes.map(\.incarnation)))
         guard !free.isEmpty else { return }
         await serve(try await parts.journal.claim(free))
     }
