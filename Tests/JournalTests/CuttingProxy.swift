@@ -18,7 +18,11 @@ final class CuttingProxy: Sendable {
         var cuts = 0
         var sockets: [Int32] = []
         var isClosed = false
+        var isHeld = false
     }
+
+    /// Signalled when connections are taken again.
+    private let welcome = NSCondition()
 
     let port: UInt16
     private let listener: Int32
@@ -50,7 +54,24 @@ final class CuttingProxy: Sendable {
     /// Cuts the next connection on which the client sends these bytes.
     func arm(_ cut: Cut, at marker: String) { state.withLock { $0.armed = (cut, Array(marker.utf8)) } }
 
+    /// Cuts every connection, and lets new ones wait until `release`.
+    func hold() {
+        let sockets = state.withLock { state in
+            state.isHeld = true
+            return state.sockets
+        }
+        for descriptor in sockets { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    }
+
+    func release() {
+        welcome.withLock {
+            state.withLock { $0.isHeld = false }
+            welcome.broadcast()
+        }
+    }
+
     func close() {
+        release()
         let sockets = state.withLock { state in
             state.isClosed = true
             return state.sockets
@@ -78,6 +99,7 @@ final class CuttingProxy: Sendable {
         while true {
             let client = Foundation.accept(listener, nil, nil)
             guard client >= 0 else { return }
+            welcome.withLock { while state.withLock({ $0.isHeld }) { welcome.wait() } }
             let upstream = socket(AF_INET, Self.stream, 0)
             var address = Self.address(server)
             let connected = withUnsafePointer(to: &address) {

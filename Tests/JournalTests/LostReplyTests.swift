@@ -57,6 +57,24 @@ struct LostReplyTests {
         }
     }
 
+    @Test func `a row that waits for a connection is not stored behind rows that the server has lost`() async throws {
+        try await withProxy { database, journal, proxy in
+            let epoch = try await journal.claim([slot])[0].epoch
+            for lsn in UInt64(1)...5 { #expect(await journal.flush([row(lsn, epoch: epoch)]) == [.committed]) }
+            proxy.hold()
+            async let outcome = journal.flush([row(6, epoch: epoch)])
+            // It has its place behind row 5 by now, and waits.
+            while journal.connections.waiters == 0 { await Task.yield() }
+            try await database.sql("DELETE FROM journal WHERE lsn > 3 RETURNING 'lost'")
+            proxy.release()
+            #expect(await outcome != [.committed])
+            #expect(try await database.sql("SELECT max(lsn)::text FROM journal") == ["3"])
+            let claimed = try await journal.claim([slot])[0]
+            #expect(claimed.tail == 3)
+            #expect(await journal.flush([row(4, epoch: claimed.epoch)]) == [.committed])
+        }
+    }
+
     @Test func `a row whose reply was lost is fenced where another took the slot before it was sent`() async throws {
         try await withProxy { database, journal, proxy in
             let epoch = try await journal.claim([slot])[0].epoch

@@ -14,11 +14,20 @@ final class FlushLane {
     }
 
     let index: Int
+    let comparisons = TailComparisons()
     var queue: [Entry] = []
     var task: Task<Void, Never>?
     var breaker = CircuitBreaker()
 
     init(index: Int) { self.index = index }
+}
+
+/// How often the tails of a lane's slots were compared with the server's.
+final class TailComparisons: Sendable {
+    private let value = Locked<UInt64>(0)
+
+    var count: UInt64 { value.withLock { $0 } }
+    func add() { value.withLock { $0 += 1 } }
 }
 
 /// Rows that were submitted together and are answered together.
@@ -92,6 +101,7 @@ extension PostgresJournalCore {
     /// What became of each row.
     private func flush(_ rows: [SealedRow], _ lane: FlushLane) async -> [FlushOutcome] {
         var outcomes: [FlushOutcome?] = Array(repeating: nil, count: rows.count)
+        let comparison = lane.comparisons.count
         let plan = place(rows, &outcomes)
         guard !plan.inserted.isEmpty || !plan.lookedUp.isEmpty else { return fill(outcomes, .fenced) }
         // A node that was declared dead holds no slot any more: all that is left to it is to look up its rows.
@@ -104,7 +114,7 @@ extension PostgresJournalCore {
         do throws(PostgresError) {
             var missing = plan.lookedUp
             if !plan.inserted.isEmpty {
-                let committed = try await insert(plan.inserted.map { rows[$0] }, lane)
+                let committed = try await insert(plan.inserted.map { rows[$0] }, lane, comparison)
                 for (index, isCommitted) in zip(plan.inserted, committed) {
                     if isCommitted { outcomes[index] = .committed } else { missing.append(index) }
                 }
@@ -158,8 +168,11 @@ extension PostgresJournalCore {
         return plan
     }
 
-    /// Sends the fenced statement; for each row whether it was inserted.
-    private func insert(_ rows: [SealedRow], _ lane: FlushLane) async throws(PostgresError) -> [Bool] {
+    /// Sends the fenced statement; for each row whether it was inserted. Rows that were placed behind a tail must not be
+    /// sent once the tails were compared anew: the server may have lost what they follow, and they would leave a gap.
+    private func insert(
+        _ rows: [SealedRow], _ lane: FlushLane, _ comparison: UInt64
+    ) async throws(PostgresError) -> [Bool] {
         let values: [PostgresValue] = [
             .int32Array(rows.map { Int32($0.slot.index) }), .uint64Array(rows.map(\.lsn)),
             .uint64Array(rows.map(\.epoch)), .uuidArray(rows.map(\.flush)),
@@ -167,8 +180,14 @@ extension PostgresJournalCore {
             .bytesArray(rows.map { Self.pack($0.campaigns) }), .bytesArray(rows.map(\.payload)),
             .uint64Array(rows.map(\.checksum)), .uuid(identity.incarnation),
         ]
-        let result = try await pool.execute(
-            .flush(lane.index), statements.flush, values, deadline: deadline(options.flushNanoseconds))
+        let limit = deadline(options.flushNanoseconds)
+        let result = try await pool.withConnection(.flush(lane.index), deadline: limit) {
+            [comparisons = lane.comparisons, statement = statements.flush] connection async throws(PostgresError) in
+            guard comparisons.count == comparison else {
+                throw PostgresError(.notSent, .connectionLost, "the connection was replaced before the rows were sent")
+            }
+            return try await connection.execute(statement, values, deadline: limit)
+        }
         var inserted: Set<RowPlace> = []
         for row in 0..<result.rowCount {
             inserted.insert(RowPlace(slot: try result.value(row, 0), lsn: try result.value(row, 1)))

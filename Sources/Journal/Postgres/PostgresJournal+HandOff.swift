@@ -86,27 +86,30 @@ extension PostgresJournalCore {
     }
 
     fileprivate func rows(after places: [Slot: UInt64]) async throws(JournalError) -> [Slot: [SealedRow]] {
-        guard !places.isEmpty else { return [:] }
-        let order = places.keys.sorted { $0.index < $1.index }
-        let found = try await query(
-            .read, HandOffStatements.rows,
-            [.int32Array(order.map { Int32($0.index) }), .uint64Array(order.map { places[$0] ?? 0 })])
-        return try Self.reading { () throws(PostgresError) in
-            var rows: [Slot: [SealedRow]] = [:]
-            var broken: Set<Slot> = []
-            for index in 0..<found.rowCount {
-                let slot = try found.slot(index, 7)
-                let lsn: UInt64 = try found.value(index, 0)
-                let expected = (rows[slot]?.last?.lsn ?? places[slot] ?? 0) + 1
-                guard lsn == expected, let row = try Self.row(slot, lsn, found, index) else {
-                    broken.insert(slot)
-                    continue
+        var rows: [Slot: [SealedRow]] = [:]
+        var broken: Set<Slot> = []
+        var isMore = !places.isEmpty
+        while isMore {
+            let order = places.keys.filter { !broken.contains($0) }.sorted { $0.index < $1.index }
+            let from = order.map { rows[$0]?.last?.lsn ?? places[$0] ?? 0 }
+            let found = try await query(
+                .read, HandOffStatements.rows, [.int32Array(order.map { Int32($0.index) }), .uint64Array(from)])
+            try Self.reading { () throws(PostgresError) in
+                for index in 0..<found.rowCount {
+                    let slot = try found.slot(index, 7)
+                    let lsn: UInt64 = try found.value(index, 0)
+                    let expected = (rows[slot]?.last?.lsn ?? places[slot] ?? 0) + 1
+                    guard lsn == expected, !broken.contains(slot), let row = try Self.row(slot, lsn, found, index) else {
+                        broken.insert(slot)
+                        continue
+                    }
+                    rows[slot, default: []].append(row)
                 }
-                rows[slot, default: []].append(row)
             }
-            for slot in broken { rows[slot] = nil }
-            return rows
+            isMore = found.rowCount == HandOffStatements.rowsLimit
         }
+        for slot in broken { rows[slot] = nil }
+        return rows
     }
 
     fileprivate func note(_ reports: [HandOffReport]) async throws(JournalError) {
@@ -151,13 +154,16 @@ enum HandOffStatements {
         FROM slot_lease l WHERE l.slot = ANY($1) AND l.owner = $2
         """)
 
+    /// Rows of one answer.
+    static let rowsLimit = 4096
+
     /// The columns of a row as recovery reads them, and the slot.
     static let rows = PostgresStatement(
         "nodes.rows", [.int32Array, .int64Array],
         """
         SELECT j.lsn, j.epoch, j.flush, j.count, j.campaigns, j.payload, j.checksum, j.slot
         FROM unnest($1, $2) AS w(slot, lsn) JOIN journal j ON j.slot = w.slot AND j.lsn > w.lsn
-        ORDER BY j.slot, j.lsn LIMIT 4096
+        ORDER BY j.slot, j.lsn LIMIT \(rowsLimit)
         """)
 
     static let report = PostgresStatement(

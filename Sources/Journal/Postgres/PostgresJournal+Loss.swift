@@ -46,6 +46,7 @@ extension PostgresJournalCore {
     func compareTails(_ member: Int, _ connection: PostgresConnection) async throws(PostgresError) {
         if pool.plan.members(for: .lease).contains(member) { lease.reconnected() }
         guard let lane = pool.plan.flushIndex(of: member) else { return }
+        lanes[lane].comparisons.add()
         let held = slots.filter { Int($0.key.index) % lanes.count == lane && $0.value.tail > 0 }
         guard !held.isEmpty else { return }
         let found = try await connection.execute(

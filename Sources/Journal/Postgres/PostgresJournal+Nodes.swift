@@ -46,7 +46,8 @@ extension PostgresJournal {
     /// Owner and pin of every slot, in the order of their numbers.
     public func holdings() async throws(JournalError) -> [SlotHolding] { try await core.holdings() }
 
-    /// Declares nodes dead whose leases have lapsed, if this node's own was renewed promptly for as long as a lease lasts.
+    /// Declares nodes dead whose leases have lapsed, by the server's clock and as this node has seen them since it last
+    /// asked for `nodes`, if its own was renewed promptly for as long as a lease lasts.
     /// - Returns: how many were declared dead.
     public func buryLapsed() async throws(JournalError) -> Int { try await core.buryLapsed() }
 
@@ -69,7 +70,9 @@ extension PostgresJournalCore {
         let found = try await query(.lease, NodeStatements.living, [])
         return try Self.reading { () throws(PostgresError) in
             var nodes: [LeasedNode] = []
+            var leases: [UInt128: Timestamp] = [:]
             for row in 0..<found.rowCount {
+                leases[try found.value(row, 0)] = try found.value(row, 8)
                 nodes.append(
                     LeasedNode(
                         incarnation: try found.value(row, 0), name: try found.value(row, 1),
@@ -77,6 +80,7 @@ extension PostgresJournalCore {
                         isDraining: try found.value(row, 4), hasLapsed: try found.value(row, 5),
                         started: try found.value(row, 6), isAskedToDrain: try found.value(row, 7)))
             }
+            watch.look(leases, at: clock.monotonic().nanoseconds)
             return nodes
         }
     }
@@ -102,8 +106,11 @@ extension PostgresJournalCore {
     }
 
     fileprivate func buryLapsed() async throws(JournalError) -> Int {
-        guard lease.mayAccuse(at: clock.monotonic().nanoseconds) else { return 0 }
-        return try await query(.lease, NodeStatements.bury, []).rowCount
+        let now = clock.monotonic().nanoseconds
+        guard lease.mayAccuse(at: now) else { return 0 }
+        let silent = PostgresValue.uuidArray(watch.silent(for: lease.ttl, at: now, otherThan: identity.incarnation))
+        guard silent != .uuidArray([]) else { return 0 }
+        return try await query(.lease, NodeStatements.bury, [silent]).rowCount
     }
 
     fileprivate func nextPlacementVersion(_ seen: PostgresValue) async throws(JournalError) -> UInt64 {
@@ -121,7 +128,8 @@ enum NodeStatements {
     static let living = PostgresStatement(
         "nodes.living", [],
         """
-        SELECT incarnation, name, address, weight, draining, expires < clock_timestamp(), started, drain_asked
+        SELECT incarnation, name, address, weight, draining, expires < clock_timestamp(), started, drain_asked,
+            expires
         FROM node_lease WHERE NOT dead ORDER BY started, incarnation
         """)
 
@@ -136,9 +144,16 @@ enum NodeStatements {
     static let ownershipVersion = PostgresStatement(
         "nodes.version", [], "SELECT sum(epoch)::bigint + (SELECT pins FROM placement) FROM slot_lease")
 
+    /// A row that somebody holds is left for the next round: who waited for it would be late with its own renewal.
     static let bury = PostgresStatement(
-        "nodes.bury", [],
-        "UPDATE node_lease SET dead = true WHERE NOT dead AND expires < clock_timestamp() RETURNING incarnation")
+        "nodes.bury", [.uuidArray],
+        """
+        UPDATE node_lease l SET dead = true
+        FROM (
+            SELECT incarnation FROM node_lease
+            WHERE incarnation = ANY($1) AND NOT dead AND expires < clock_timestamp() FOR UPDATE SKIP LOCKED
+        ) k WHERE l.incarnation = k.incarnation RETURNING l.incarnation
+        """)
 
     static let nextVersion = PostgresStatement(
         "placement.next", [.int64], "UPDATE placement SET version = greatest(version, $1) + 1 RETURNING version")

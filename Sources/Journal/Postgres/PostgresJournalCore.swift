@@ -34,6 +34,8 @@ actor PostgresJournalCore {
     var lease: LeaseMachine {
         didSet { leaseDeadline.withLock { $0 = lease.deadline } }
     }
+    /// What this node has seen of the others' leases.
+    var watch = LapseWatch()
     /// The lease's deadline, for other threads.
     nonisolated let leaseDeadline = Locked<UInt64>(0)
     var lanes: [FlushLane] = []

@@ -23,7 +23,7 @@ extension Database {
             guard case .bool(let isDraining) = values[1] else { preconditionFailure("nodes.drain") }
             return changeNode(values) { $0.isDraining = isDraining }
         case ("nodes.living", _): return DatabaseWork { [self] in (living(), []) }
-        case ("nodes.bury", _): return bury()
+        case ("nodes.bury", _): return bury(values)
         case ("placement.version", _):
             return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.placementVersion)]]), []) }
         case ("placement.next", _):
@@ -86,20 +86,21 @@ extension Database {
     private func living() -> PostgresResult {
         let nodes = tables.nodes.filter { !$0.isDead }
         return Self.rows(
-            [.uuid, .text, .text, .float8, .bool, .bool, .timestamp, .bool],
+            [.uuid, .text, .text, .float8, .bool, .bool, .timestamp, .bool, .timestamp],
             nodes.map {
                 [
                     .uuid($0.incarnation), .text($0.name), .text($0.address), .float8($0.weight),
                     .bool($0.isDraining), .bool($0.expires < now), .timestamp($0.started),
                     // Nobody drains a node by hand here, and nobody pins a slot.
-                    .bool(false),
+                    .bool(false), .timestamp($0.expires),
                 ]
             })
     }
 
-    private func bury() -> DatabaseWork {
+    private func bury(_ values: [PostgresValue]) -> DatabaseWork {
+        guard case .uuidArray(let accused) = values[0] else { preconditionFailure("nodes.bury") }
         func lapsed() -> [UInt128] {
-            tables.nodes.filter { !$0.isDead && $0.expires < now }.map(\.incarnation)
+            tables.nodes.filter { !$0.isDead && $0.expires < now && accused.contains($0.incarnation) }.map(\.incarnation)
         }
         let wanted = lapsed()
         return DatabaseWork(locks: wanted.map { RowLock(key: .node($0), mode: .noKeyUpdate) }) {
