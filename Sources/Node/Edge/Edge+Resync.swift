@@ -17,18 +17,33 @@ extension Edge {
         }
     }
 
+    /// A newcomer was answered by an owner that the others have not heard of yet. They are told its state: what it has said
+    /// before is past them, and events of a new epoch must not come before that epoch's beginning.
+    func startOver(_ topic: Topic) {
+        topic.startsOver = true
+        guard topic.resyncingSince == nil else { return }
+        let now = context.clock.now()
+        topic.resyncingSince = now
+        followAgain(topic, since: now)
+    }
+
     private func followAgain(_ topic: Topic, since: Timestamp) {
         topic.pendingJoins += 1
         enqueue(
             Command(
                 campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                body: .subscribe(after: topic.position)))
+                body: .subscribe(after: topic.resumption)))
     }
 
     /// The owner answered: everybody gets what was missed, or starts over from its state.
     func resynced(_ topic: Topic, _ joined: Joined) {
-        topic.resyncingSince = nil
         flush(topic)  // what came before is of the old epoch
+        if topic.startsOver, joined.subscribed.recovered {
+            // It was asked for before it was known that the followers start over.
+            return followAgain(topic, since: topic.resyncingSince ?? context.clock.now())
+        }
+        topic.startsOver = false
+        topic.resyncingSince = nil
         if joined.subscribed.recovered {
             for event in joined.missed { eventArrived(event) }
         } else {
@@ -51,10 +66,11 @@ extension Edge {
                     [
                         Command(
                             campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                            body: .subscribe(after: topic.position))
+                            body: .subscribe(after: topic.resumption))
                     ]))
         }
         topic.resyncingSince = nil
+        topic.startsOver = false
         for connection in topic.allMembers {
             switch connection.phase {
             case .webSocket: closeWebSocket(connection, 4503, "unavailable")

@@ -89,6 +89,9 @@ extension Edge {
             return retireIfUnused(topic)
         }
         flush(topic)  // earlier events of this turn are not for the newcomer
+        if topic.memberCount > 0, let position = topic.position, joined.newest.epoch > position.epoch {
+            startOver(topic)
+        }
         topic.noteSeen(joined.newest)
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
@@ -135,7 +138,7 @@ extension Edge {
 
     func eventArrived(_ event: SharedEvent) {
         // One that comes late, from an owner that is none any more, or once more after a loss.
-        guard let topic = topics[event.campaign], topic.noteSeen(event.position) else { return }
+        guard let topic = topics[event.campaign], !topic.startsOver, topic.noteSeen(event.position) else { return }
         if topic.turnEvents.isEmpty { touchedTopics.append(topic) }
         topic.turnEvents.append(event)
     }

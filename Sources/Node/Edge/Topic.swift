@@ -14,6 +14,10 @@ final class Topic {
     var position: Position?
     /// Since when its followers wait for the campaign to come back.
     var resyncingSince: Timestamp?
+    /// They are about to get the present state: what comes before it is in it.
+    var startsOver = false
+    /// Where they go on from; `nil` where they start over.
+    var resumption: Position? { startsOver ? nil : position }
     /// Events of this turn that wait to be written, oldest first.
     var turnEvents: [SharedEvent] = []
 
