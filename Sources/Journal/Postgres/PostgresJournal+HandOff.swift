@@ -99,7 +99,8 @@ extension PostgresJournalCore {
                     let slot = try found.slot(index, 7)
                     let lsn: UInt64 = try found.value(index, 0)
                     let expected = (rows[slot]?.last?.lsn ?? places[slot] ?? 0) + 1
-                    guard lsn == expected, !broken.contains(slot), let row = try Self.row(slot, lsn, found, index) else {
+                    guard lsn == expected, !broken.contains(slot), let row = try Self.row(slot, lsn, found, index)
+                    else {
                         broken.insert(slot)
                         continue
                     }

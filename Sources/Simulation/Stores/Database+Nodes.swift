@@ -100,7 +100,7 @@ extension Database {
     private func bury(_ values: [PostgresValue]) -> DatabaseWork {
         guard case .uuidArray(let accused) = values[0] else { preconditionFailure("nodes.bury") }
         func lapsed() -> [UInt128] {
-            tables.nodes.filter { !$0.isDead && $0.expires < now && accused.contains($0.incarnation) }.map(\.incarnation)
+            tables.nodes.filter { !$0.isDead && $0.expires < now }.map(\.incarnation).filter(accused.contains)
         }
         let wanted = lapsed()
         return DatabaseWork(locks: wanted.map { RowLock(key: .node($0), mode: .noKeyUpdate) }) {

@@ -1,0 +1,177 @@
+// An edge whose followers' campaign changes hands; the test answers in the place of the owners.
+
+import Cluster
+import Platform
+import Protocol
+import Testing
+import Web
+
+@testable import Node
+
+/// Takes what an edge sends to owners.
+private struct TestOwners: Transport {
+    let asked: AsyncStream<Command>.Continuation
+    let edge: Inbox<EdgeMessage>
+
+    var laneCount: Int { 1 }
+    var edgeCount: Int { 1 }
+
+    func send(_ batch: inout [OwnerMessage], lane: Int, from edge: UInt16) -> Bool {
+        for case .commands(_, let commands) in batch { for command in commands { asked.yield(command) } }
+        batch.removeAll()
+        return true
+    }
+
+    func deliver(_ batch: inout [EdgeMessage], to edge: UInt16) { _ = self.edge.post(contentsOf: &batch) }
+}
+
+/// One edge behind a listener.
+private final class EdgeScene {
+    static let at = Timestamp(milliseconds: 1_800_000_000_000)
+    static let campaign = CampaignID(UUIDv7(at: at, random: 7))
+
+    let address: TCPAddress
+    private let inbox: Inbox<EdgeMessage>
+    private let asked: AsyncStream<Command>
+
+    private init(_ address: TCPAddress, _ inbox: Inbox<EdgeMessage>, _ asked: AsyncStream<Command>) {
+        self.address = address
+        self.inbox = inbox
+        self.asked = asked
+    }
+
+    static func with(_ body: (EdgeScene) async throws -> Void) async throws {
+        let group = LoopGroup(count: 1, name: "edge")
+        let loop = group.loops[0]
+        let inbox = Inbox<EdgeMessage>(limit: 1024)
+        let (stream, continuation) = AsyncStream.makeStream(of: Command.self)
+        let registry = MetricsRegistry()
+        let health = NodeHealth(nodeName: "edge", startedAt: 0) { [] }
+        health.enter(.ready)
+        let edge = Edge(
+            index: 0, loop: loop, inbox: inbox,
+            context: EdgeContext(
+                clock: SystemClock(), random: SystemRandom(), nodeName: "edge", tokens: nil,
+                access: RequestAccess(origins: [], isOpenMode: true, isOpenEverywhere: false, adminToken: nil),
+                router: Router(directory: SoleOwnerDirectory(), loopCount: 1),
+                transport: TestOwners(asked: continuation, edge: inbox), metrics: NodeMetrics(registry: registry),
+                registry: registry, health: health, launchLimiter: LaunchLimiter(),
+                subscribers: SubscriberBoard(tellingLoops: 0), admin: Inbox<AdminRequest>(limit: 1),
+                connectionLimit: 8, httpLimits: HTTPLimits()))
+        await edge.start()
+        let listener = try await withCheckedContinuation { answer in
+            loop.execute {
+                answer.resume(
+                    returning: Result { () throws(SystemError) in
+                        try TCPListener(
+                            TCPAddress(bytes: [127, 0, 0, 1], port: 0), options: TCPListenerOptions(), loops: [loop]
+                        ) { _, stream in edge.assumeIsolated { $0.accept(stream) } }
+                    })
+            }
+        }.get()
+        let result: Result<Void, any Error>
+        do {
+            let scene = EdgeScene(listener.boundAddress, inbox, stream)
+            result = .success(try await body(scene))
+        } catch {
+            result = .failure(error)
+        }
+        await withCheckedContinuation { closed in
+            loop.execute {
+                listener.close()
+                closed.resume()
+            }
+        }
+        await edge.stop()
+        group.shutdown()
+        try result.get()
+    }
+
+    /// A client that wishes to follow, and the command that its wish became.
+    func wish() async throws -> (client: LiveFollower, command: Command) {
+        let address = address
+        let client = try await onThread {
+            Result {
+                let client = try LiveClient(address)
+                try client.upgrade()
+                try client.say(#"{"op":"subscribe","id":1,"campaign":"\#(Self.campaign)"}"#)
+                return LiveFollower(client: client)
+            }
+        }.get()
+        return (client, try await command())
+    }
+
+    func command() async throws -> Command {
+        for await command in asked { return command }
+        throw Unexpected(description: "the edge asks for nothing more")
+    }
+
+    /// An owner's answer: the state of the campaign at a place.
+    func answer(_ ticket: ReplyTicket, at epoch: UInt64, _ seq: UInt64) {
+        let subscribed = Subscribed(
+            campaign: Self.campaign, position: Position(epoch: epoch, seq: seq), recovered: false, poll: nil)
+        inbox.postUnbounded(.joined(ticket, Joined(subscribed: subscribed, missed: [])))
+    }
+
+    func event(_ epoch: UInt64, _ seq: UInt64) {
+        inbox.postUnbounded(
+            .event(
+                SharedEvent(
+                    ServerEvent(
+                        campaign: Self.campaign, position: Position(epoch: epoch, seq: seq), at: Self.at,
+                        body: .signal(name: "dice", data: Array("6".utf8))))))
+    }
+}
+
+extension LiveFollower {
+    /// The next message, whatever it is.
+    func next() async throws -> String {
+        let follower = self
+        return try await onThread { Result { try follower.client.message() } }.get()
+    }
+}
+
+@Suite(.timeLimit(.minutes(1)))
+struct EdgeResyncTests {
+    @Test func `a newcomer whom a new owner answers takes no event from those who were there before`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            #expect(try await first.client.next().contains(#""epoch":1,"seq":50"#))
+            // The campaign has another owner by now, of whom the edge learns by its answer to a newcomer.
+            let second = try await scene.wish()
+            scene.answer(second.command.ticket, at: 2, 7)
+            #expect(try await second.client.next().contains(#""epoch":2,"seq":7"#))
+            let again = try await scene.command()
+            guard case .subscribe(after: nil) = again.body else {
+                Issue.record("the edge does not ask for the state: \(again.body)")
+                return
+            }
+            // What happens before the answer is in the state that it brings.
+            scene.event(2, 8)
+            scene.answer(again.ticket, at: 2, 8)
+            scene.event(2, 9)
+            for client in [first.client, second.client] {
+                let state = try await client.next()
+                #expect(state.contains(#""op":"subscribed""#) && state.contains(#""epoch":2,"seq":8"#), "\(state)")
+                let event = try await client.next()
+                #expect(event.contains(#""op":"event""#) && event.contains(#""epoch":2,"seq":9"#), "\(event)")
+            }
+        }
+    }
+
+    @Test func `a newcomer in the epoch of those who were there before changes nothing for them`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            _ = try await first.client.next()
+            let second = try await scene.wish()
+            scene.event(1, 51)
+            scene.answer(second.command.ticket, at: 1, 51)
+            scene.event(1, 52)
+            #expect(try await second.client.next().contains(#""seq":51"#))
+            for seq in 51...52 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+            #expect(try await second.client.next().contains(#""seq":52"#))
+        }
+    }
+}
