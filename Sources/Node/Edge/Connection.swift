@@ -81,6 +81,12 @@ final class Connection {
     var outstanding = 0
     var isReadingPaused = false
 
+    // Drain
+    /// It came when the drain had begun: it gets one answer.
+    var isLate = false
+    /// Nothing more is taken from it; it is told to leave once its last answer is out.
+    var isLeaving = false
+
     // Deadlines, in seconds of the edge's clock
     var lastHeard: UInt32
     var deadline: UInt32

@@ -68,30 +68,52 @@ extension Edge {
 
     /// Tells every client of this edge to reconnect elsewhere, each once its answers are out, spread over `slices`.
     ///
-    /// Returns the connections that are still open.
-    func drain(slice: Int, of slices: Int) -> Int {
+    /// Who comes later still gets an answer: nobody knows of a drain before he was told.
+    ///
+    /// Returns how many of those that were there before have yet to be told, and how many connections are open.
+    func drain(slice: Int, of slices: Int) -> (untold: Int, open: Int) {
         isDraining = true
+        var untold = 0
         for connection in connections {
-            guard let connection, Int(connection.index) % slices <= slice else { continue }
-            drain(connection)
+            guard let connection else { continue }
+            if Int(connection.index) % slices <= slice { drain(connection) }
+            if !connection.isLate, connection.phase != .closing { untold += 1 }
         }
         turnEnded()
-        return connectionCount
+        return (untold, connectionCount)
     }
 
     private func drain(_ connection: Connection) {
         switch connection.phase {
-        case .webSocket:
-            guard connection.outstanding == 0 else { return }  // the next slice looks again
-            closeWebSocket(connection, 1001, "drain; retry=\(drainRetryMilliseconds)")
+        case .webSocket, .eventStream:
+            guard !connection.isLeaving else { return }
+            connection.isLeaving = true
+            pauseReading(connection)
+            sayGoodbyeIfAnswered(connection)
+        case .http:
+            // A request may be under way to a connection that was used a moment ago; its answer says that it is the last.
+            guard connection.exchange == nil, connection.parser.isIdle,
+                seconds &- connection.lastHeard >= EdgeTimeouts.drainQuietSeconds
+            else { return }
+            connection.stream.close()
+        case .closing: break
+        }
+    }
+
+    /// What was taken from a client is answered before it is told to leave; what it sends until it knows is not taken.
+    func sayGoodbyeIfAnswered(_ connection: Connection) {
+        guard connection.outstanding == 0 else { return }
+        switch connection.phase {
+        case .webSocket: closeWebSocket(connection, 1001, "drain; retry=\(drainRetryMilliseconds)")
         case .eventStream:
-            guard connection.outstanding == 0 else { return }
             append(connection) { ServerSentEvents.appendRetry(milliseconds: drainRetryMilliseconds, into: &$0) }
             unsubscribeAll(connection)
             closeAfterWriting(connection)
-        case .http:
-            if connection.exchange == nil, connection.parser.isIdle { connection.stream.close() }
-        case .closing: break
+        case .http, .closing: break
         }
+        // Bytes that nobody reads would make the kernel reset the connection, and the goodbye be lost.
+        guard connection.isReadingPaused, !connection.stream.isBlocked else { return }
+        connection.isReadingPaused = false
+        connection.stream.startReading()
     }
 }

@@ -138,6 +138,8 @@ extension Edge {
         case .page(let path): try servePage(connection, request, path)
         case .health(let health): try serveHealth(connection, request, health)
         case .metrics: try serveMetrics(connection, request)
+        case .webSocket where isDraining, .events where isDraining:
+            throw ClientError(.unavailable, "the node drains", retryAfterMilliseconds: drainRetryMilliseconds)
         case .webSocket: try upgrade(connection, request)
         case .events(let campaign): try openEventStream(connection, request, campaign)
         case .verify(let campaign):

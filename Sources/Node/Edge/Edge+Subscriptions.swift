@@ -86,6 +86,7 @@ extension Edge {
         guard let index = awaited(connection, topic, ticket) else {
             let error = ClientError(.conflict, "the subscription was given up before its answer")
             sendMessage(connection, .error(id: ticket.request, campaign: campaign, error))
+            if connection.isReadingPaused { resumeReading(connection) }
             return retireIfUnused(topic)
         }
         flush(topic)  // earlier events of this turn are not for the newcomer

@@ -166,7 +166,7 @@ actor Edge {
 
     /// Takes over an accepted socket.
     func accept(_ stream: TCPStream) {
-        guard !isDraining, connectionCount < context.connectionLimit else {
+        guard connectionCount < context.connectionLimit else {
             context.metrics.connectionsRefused.increment()
             stream.close()
             return
@@ -183,6 +183,7 @@ actor Edge {
         let connection = Connection(
             stream: stream, index: index, generation: generations[Int(index)], now: seconds,
             limits: context.httpLimits)
+        connection.isLate = isDraining
         connections[Int(index)] = connection
         connectionCount += 1
         context.metrics.connections.add(1)
@@ -297,6 +298,7 @@ actor Edge {
     }
 
     func resumeReading(_ connection: Connection) {
+        guard !connection.isLeaving else { return sayGoodbyeIfAnswered(connection) }
         guard connection.isReadingPaused, !connection.stream.isBlocked, connection.phase != .closing,
             connection.outstanding < EdgeBuffers.outstandingLimit
         else { return }

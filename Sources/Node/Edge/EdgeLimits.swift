@@ -14,6 +14,8 @@ enum EdgeTimeouts {
     static let silenceSeconds: UInt32 = 60
     /// Between comments on an event stream.
     static let eventStreamPingSeconds: UInt32 = 15
+    /// A connection without a request that a draining node closes has been silent for so long, rounded up.
+    static let drainQuietSeconds: UInt32 = 2
     /// For the last bytes of a connection to leave.
     static let closingSeconds: UInt32 = 5
 }

@@ -46,6 +46,9 @@ public actor NodeServer {
     /// Over how long the clients of a draining node are told to leave.
     private static let drainSlices = 10
     private static let drainSliceNanoseconds: UInt64 = 1_000_000_000
+    /// How often it is looked whether the last answers are out: for longer than a command may take.
+    private static let lastLooksLimit = 80
+    private static let lastLookNanoseconds: UInt64 = 100_000_000
 
     /// Opens the stores and starts the loops; nothing is served before `start()`.
     ///
@@ -311,11 +314,25 @@ public actor NodeServer {
 
     private func drainClients() async {
         for slice in 0..<Self.drainSlices {
-            var open = 0
-            for edge in edges { open += await edge.drain(slice: slice, of: Self.drainSlices) }
-            if open == 0 { return }
+            if await drainEdges(slice).untold == 0 { break }
             await pause(Self.drainSliceNanoseconds)
         }
+        // Until here whoever came was answered; from here a balancer finds that the node is gone.
+        let (loop, listener) = (group.loops[0], listener)
+        _ = try? await onLoop(loop) { () throws(SystemError) in listener?.closeAfterQueue() }
+        for _ in 0..<Self.lastLooksLimit {
+            await pause(Self.lastLookNanoseconds)
+            if await drainEdges(Self.drainSlices - 1).open == 0 { return }
+        }
+    }
+
+    private func drainEdges(_ slice: Int) async -> (untold: Int, open: Int) {
+        var left = (untold: 0, open: 0)
+        for edge in edges {
+            let (untold, open) = await edge.drain(slice: slice, of: Self.drainSlices)
+            left = (left.untold + untold, left.open + open)
+        }
+        return left
     }
 
     private func pause(_ nanoseconds: UInt64) async {

@@ -51,6 +51,8 @@ public struct TCPListenerOptions: Sendable {
     private static let restNanoseconds: UInt64 = 50_000_000
     /// Connections that one turn accepts at most.
     private static let acceptsPerTurn = 64
+    /// Turns in which the queue is emptied before the end: enough for a full one.
+    private static let lastTurnsLimit = 128
 
     /// Binds and listens; call on the first of `loops`. `onAccept` runs on the new stream's loop.
     /// - Throws: `SystemError` where the address cannot be had.
@@ -121,9 +123,11 @@ public struct TCPListenerOptions: Sendable {
 
     // MARK: - Accepting
 
-    private func acceptAll() {
+    /// Accepts what is queued, up to a bound; returns whether it was the bound that ended it.
+    @discardableResult
+    private func acceptAll() -> Bool {
         for _ in 0..<Self.acceptsPerTurn {
-            guard !isClosed else { return }
+            guard !isClosed else { return false }
             var storage = sockaddr_storage()
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
             let accepted = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
@@ -133,11 +137,11 @@ public struct TCPListenerOptions: Sendable {
             }
             guard accepted >= 0 else {
                 switch errno {
-                case EAGAIN, EINTR, ECONNABORTED: return
+                case EAGAIN, EINTR, ECONNABORTED: return false
                 case EMFILE, ENFILE: if !refuseOne() { rest() }
                 default: rest()
                 }
-                return
+                return false
             }
             Self.setOption(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
             #if canImport(Glibc)
@@ -146,6 +150,7 @@ public struct TCPListenerOptions: Sendable {
             #endif
             deal(accepted, TCPAddress.read(&storage) ?? boundAddress)
         }
+        return true
     }
 
     private func deal(_ accepted: Int32, _ peer: TCPAddress) {
@@ -187,6 +192,16 @@ public struct TCPListenerOptions: Sendable {
             isResting = false
             if !isClosed { startPolling() }
         }
+    }
+
+    /// Stops listening once what the kernel has queued is accepted: those clients are connected, and may have asked
+    /// for something.
+    public func closeAfterQueue() {
+        loop.checkIsolated()
+        if loop.driver == nil {
+            for _ in 0..<Self.lastTurnsLimit where !acceptAll() { break }
+        }
+        close()
     }
 
     /// Stops listening; connections that were accepted go on. Safe to repeat.
