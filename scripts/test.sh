@@ -52,6 +52,7 @@ if stage 'build, release' scripts/build.sh; then
     stage 'end to end on PostgreSQL: recovery' limit 1200 env TUMULTE_TEST_STORE=postgres \
         .cache/venv/bin/python Tests/EndToEnd/recovery.py || true
     stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
+    stage 'end to end: nodes come and go' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_moves.py || true
     stage 'end to end: stores of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_stores.py || true
     stage 'end to end: cluster crowd' limit 300 .cache/venv/bin/python Tests/EndToEnd/cluster_crowd.py || true
     stage 'end to end: network of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_network.py || true

@@ -1,28 +1,24 @@
-"""A cluster under test: nodes on a database and a Redis of its own, voters and followers on each of them."""
+"""A cluster under test: nodes on a database and a Redis of its own. Voters and followers come with it."""
 
 import asyncio
-import collections
 import contextlib
 import math
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
-import time
 
 import client
 import database
-import election
-import node as nodes
+from cluster_following import Follower, ShortPoll, all_see_the_tally, follow, undisturbed  # noqa: F401 (for the suites)
+from cluster_voting import Booth, Voting, epochs  # noqa: F401 (for the suites)
 from node import BINARY, Node, free_port, until
-from timing import limited
 
 REDIS_SCRIPT = database.ROOT / "scripts" / "redis.sh"
 SECRET = "a secret that every node of this test cluster knows"
 CLUSTER_NAME = "end-to-end"
-# A command has five seconds, and its clients share two processors with everything else: only a hang reaches this.
-ANSWER_SECONDS = 30
 
 
 class Redis:
@@ -84,7 +80,7 @@ class Redis:
 class Cluster:
     """`async with Cluster() as cluster:` gives ready nodes, by default `a`, `b` and `c`, each with a share of the slots.
 
-    With `own_server` their PostgreSQL is one that nobody else uses, `server`. Nodes that are added are of the build `binary`.
+    With `own_server` their PostgreSQL is one that nobody else uses, `server`. Nodes are of the build `binary`.
     """
 
     binary = BINARY
@@ -143,6 +139,19 @@ class Cluster:
         await self.nodes[name].start()
         return self.nodes[name]
 
+    async def replace(self, name, meanwhile):
+        """A process of a node's name starts beside it, which then leaves; `meanwhile` is awaited while both are there."""
+        old = self.nodes[name]
+        try:
+            await self.add(name)
+            await meanwhile()
+            old.signal(signal.SIGTERM)
+            status = await old.ended()
+            assert status == 0, old.log_tail()
+        finally:
+            old._close(failed=False)
+        await self.settled()
+
     def __getattr__(self, name):
         try:
             return self.__dict__["nodes"][name]
@@ -175,6 +184,25 @@ class Cluster:
 
         return await until(is_settled, what=f"fair shares of {sorted(expected)}")
 
+    async def mark(self):
+        """The place in the log of ownership from which `moved_once` counts."""
+        return int((await self.sql("SELECT max(id) FROM ownership_log"))[0])
+
+    async def moved_once(self, mark, count):
+        """Since `mark` so many slots have changed hands, each of them once, and none else."""
+        rows = await self.sql(f"SELECT slot, count(*) FROM ownership_log WHERE id > {mark} GROUP BY slot")
+        again = [row for row in rows if not row.endswith("|1")]
+        assert len(rows) == count and not again, f"{len(rows)} slots moved, not {count}; more than once: {again[:5]}"
+
+    async def first_move(self, mark, name):
+        """How many seconds after its process took its lease the node `name` got a slot, the first since `mark`. Both
+        moments are the database's."""
+        (seconds,) = await self.sql(
+            "SELECT extract(epoch FROM o.at - n.started) FROM ownership_log o JOIN node_lease n"
+            f" ON n.incarnation = o.to_node WHERE o.id > {mark} AND n.name = '{name}' ORDER BY o.id LIMIT 1"
+        )
+        return float(seconds)
+
     async def slot(self, campaign):
         bits = campaign["id"].replace("-", "")
         rows = await self.sql(
@@ -206,232 +234,3 @@ class Cluster:
         answers = [await client.read_poll(node, poll) for name, node in self.nodes.items() if not names or name in names]
         assert all(answer == answers[0] for answer in answers), answers
         return answers[0]
-
-
-class Booth(election.Campaigning):
-    """The clients that vote on one node. Counts what went wrong, and notes when votes of a new epoch were acknowledged."""
-
-    def __init__(self, node, elections):
-        super().__init__(node, elections)
-        self.errors = collections.Counter()
-        self.first_ack = {}  # (campaign, epoch) → when
-        self.node_may_end = False
-        self.longest = 0  # seconds until everything that was sent at once was answered
-
-    async def enter(self):
-        """As everywhere; where the node may end, its clients wait until somebody starts it again."""
-        while self.node_may_end and self.node.process.poll() is not None and not self.stopping:
-            await election.pause(0.05)
-        if not self.node_may_end:
-            await super().enter()
-
-    async def socket_turn(self, *arguments):
-        return await self._timed(super().socket_turn(*arguments))
-
-    async def http_turn(self, *arguments):
-        return await self._timed(super().http_turn(*arguments))
-
-    async def _timed(self, turn):
-        started = time.monotonic()
-        left = await turn
-        self.longest = max(self.longest, time.monotonic() - started)
-        return left
-
-    async def answered(self, election, identity, reply, sent_before, last):
-        error = reply.get("error") if isinstance(reply.get("error"), dict) else reply
-        if "code" in error:
-            self.errors[f"{error['code']}: {error.get('message')}"] += 1
-        else:
-            self.first_ack.setdefault((election.poll["campaignId"], reply["epoch"]), time.monotonic())
-        return await super().answered(election, identity, reply, sent_before, last)
-
-
-class Voting:
-    """People vote on several nodes at once, in a UNIQUE and a STANDARD poll that live on the node `home`."""
-
-    def __init__(self, cluster, booths, polls):
-        self.cluster = cluster
-        dice = iter((0.25, 0.75))
-        self.elections = [election.Election(poll, poll["type"] == "UNIQUE", next(dice)) for poll in polls]
-        for held in self.elections:
-            held.model.nodes_repeat = True
-        self.booths = [Booth(node, self.elections) for node in booths]
-
-    @classmethod
-    async def held(cls, cluster, homes, booths):
-        """A poll of each kind; with two names in `homes` the UNIQUE one lives on the first and the other on the second."""
-        polls = []
-        for kind, home in zip(("UNIQUE", "STANDARD"), homes * (3 - len(homes))):
-            campaign = await cluster.campaign_of(home)
-            polls.append(await client.poll(cluster.nodes[home], campaign, type=kind, durationSeconds=1800))
-        return cls(cluster, [cluster.nodes[name] for name in booths], polls)
-
-    async def __aenter__(self):
-        self.tasks = [
-            asyncio.create_task(kind(election))
-            for booth in self.booths
-            for election in self.elections
-            for kind in (booth.socket_client, booth.socket_client, booth.http_client)
-        ]
-        self.ended = asyncio.gather(*self.tasks)
-        return self
-
-    async def __aexit__(self, kind, *_):
-        for booth in self.booths:
-            booth.stopping = True
-        # A wait that ends in the very turn in which it is cancelled forgets the cancellation: then it is repeated.
-        left = set(self.tasks)
-        while left:
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=5)
-        await asyncio.gather(self.ended, return_exceptions=True)
-
-    @property
-    def acks(self):
-        return sum(booth.acks for booth in self.booths)
-
-    @property
-    def unknowns(self):
-        return sum(booth.unknowns for booth in self.booths)
-
-    @property
-    def errors(self):
-        return sum((booth.errors for booth in self.booths), collections.Counter())
-
-    async def more(self, acks=300):
-        """Waits until every booth has had so many more votes acknowledged."""
-        await asyncio.gather(*(booth.reach(booth.acks + acks, self.ended) for booth in self.booths))
-
-    async def service(self, since, epochs, seconds, elections=None):
-        """Waits until these elections (all of them) have acknowledged votes of an epoch that is higher than `epochs`;
-        returns how long after `since` the last one began to."""
-
-        def served():
-            moments = []
-            for poll_election in elections or self.elections:
-                campaign = poll_election.poll["campaignId"]
-                times = [
-                    moment
-                    for booth in self.booths
-                    for (of, epoch), moment in booth.first_ack.items()
-                    if of == campaign and epoch > epochs[campaign]
-                ]
-                if not times:
-                    return None
-                moments.append(min(times))
-            return max(moments) - since
-
-        return await until(served, seconds, "votes to be acknowledged by the next owner")
-
-    async def close(self, reader):
-        """Lets every vote become known, then compares the tallies that `reader` shows with what the voters know."""
-        for booth in self.booths:
-            booth.stopping = True
-        await limited(asyncio.shield(self.ended), 120)
-        faults = [fault for booth in self.booths for fault in booth.faults]
-        faults += await election.check(reader, self.elections, exact=True)
-        assert not faults, faults[:10]
-        silent = sum(booth.silent for booth in self.booths)
-        assert silent == 0, f"{silent} requests got no answer"
-        assert self.longest < ANSWER_SECONDS, f"an answer took {self.longest:.1f} s"
-        for poll_election in self.elections:
-            verdict = await client.verify(reader, poll_election.poll["campaignId"])
-            assert verdict["ok"] and verdict["liveHash"] == verdict["replayHash"], verdict
-
-    @property
-    def longest(self):
-        return max(booth.longest for booth in self.booths)
-
-    @property
-    def figure(self):
-        errors = {error.split(":")[0]: 0 for error in self.errors}
-        for error, count in self.errors.items():
-            errors[error.split(":")[0]] += count
-        return (
-            f"{self.acks} votes acknowledged, {self.unknowns} in requests without an answer, errors {errors},"
-            f" the longest answer took {self.longest:.2f} s"
-        )
-
-
-async def epochs(cluster, voting):
-    """The epoch of each election's campaign."""
-    return {
-        election.poll["campaignId"]: (await cluster.owner({"id": election.poll["campaignId"]}))[1]
-        for election in voting.elections
-    }
-
-
-async def follow(stack, cluster, names, voting):
-    return [
-        await stack.enter_async_context(Follower.on(cluster.nodes[name], {"id": election.poll["campaignId"]}))
-        for name in names
-        for election in voting.elections
-    ]
-
-
-async def all_see_the_tally(followers, reader, voting):
-    """Every subscriber has got as far as the tally that a node shows."""
-    for election in voting.elections:
-        tally = await client.read_poll(reader, election.poll)
-        for follower in followers:
-            if follower.campaign["id"] == election.poll["campaignId"]:
-                await follower.sees(lambda f: f.poll["votes"] == tally["votes"], f"the tally {tally['votes']}")
-
-
-class Follower:
-    """A subscriber that keeps every position and event of a campaign, and notices where one goes down."""
-
-    def __init__(self, socket, campaign, first):
-        self.socket = socket
-        self.campaign = campaign
-        self.position = client.position(first)
-        self.poll = first.get("poll")
-        self.started, self.ended, self.updates, self.resyncs = [], [], 0, 0
-        self.faults = []
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def on(cls, node, campaign):
-        async with client.websocket(node) as socket:
-            yield cls(socket, campaign, await socket.subscribe(campaign["id"]))
-
-    def read(self):
-        """Takes in everything that has arrived."""
-        arrived, self.socket.inbox[:] = list(self.socket.inbox), []
-        for message in arrived:
-            if message.get("op") not in ("event", "subscribed") or message.get("campaign") != self.campaign["id"]:
-                continue
-            here = client.position(message)
-            if here < self.position or (message["op"] == "event" and here == self.position):
-                self.faults.append(f"the position went from {self.position} to {here}: {message}")
-            self.position = here
-            if message["op"] == "subscribed":
-                self.resyncs += 1
-                self.poll = message["poll"] or self.poll
-            elif message["event"] == "poll:start":
-                self.started.append(message["data"])
-                self.poll = message["data"]
-            elif message["event"] == "poll:end":
-                self.ended.append(message["data"])
-                self.poll = message["data"]
-            elif message["event"] == "poll:update":
-                self.updates += 1
-                if message["data"]["totalVotes"] < self.poll["totalVotes"]:
-                    self.faults.append(f"the votes fell from {self.poll['totalVotes']}: {message}")
-                self.poll = self.poll | message["data"]
-        return self
-
-    async def sees(self, condition, what, seconds=nodes.HANG_SECONDS):
-        """Waits until what has arrived meets a condition; the connection must live on."""
-
-        async def met():
-            async with self.socket.changed:
-                await self.socket.changed.wait_for(lambda: self.socket.closed or condition(self.read()))
-
-        try:
-            await limited(met(), seconds)
-        except TimeoutError:
-            raise AssertionError(f"a subscriber did not see {what}; it is at {self.position}: {self.poll}") from None
-        assert not self.socket.closed, f"a subscriber's connection closed with {self.socket.closed}"
-        assert not self.faults, self.faults[:5]

@@ -3,14 +3,12 @@
 The older build is $TUMULTE_OLDER_BINARY; `scripts/build-older.sh` makes it.
 """
 
-import contextlib
 import os
-import signal
 
 import client
 import node as nodes
 import suite
-from cluster_nodes import Cluster, Voting, all_see_the_tally, follow
+from cluster_nodes import Cluster, undisturbed
 from suite import test, within
 
 OLDER = os.environ.get("TUMULTE_OLDER_BINARY")
@@ -24,26 +22,12 @@ class Releases(Cluster):
     async def schema(self):
         return (await self.sql("SELECT version FROM schema_version"))[0]
 
-    async def replace(self, name):
-        """A node of the build that is due starts beside the one of its name, which then ends; people vote on the others."""
-        async with contextlib.AsyncExitStack() as stack:
-            others = "".join(other for other in self.names if other != name)
-            voting = await Voting.held(self, name, others)
-            followers = await follow(stack, self, others, voting)
-            old = self.nodes[name]
-            stack.callback(old.kill)
-            async with voting:
-                await voting.more(100)
-                await self.add(name)
-                await voting.more(100)
-                old.signal(signal.SIGTERM)
-                assert await old.ended() == 0, old.log_tail()
-                await self.settled()
-                await voting.more(100)
-                await voting.close(self.nodes[name])
-            assert not voting.errors and not voting.unknowns, (name, voting.errors, voting.unknowns)
-            await all_see_the_tally(followers, self.nodes[name], voting)
-            return voting.acks
+    async def update(self, name):
+        """A node of the build that is due takes the place of the one of its name, while people vote on the others."""
+        others = "".join(other for other in self.names if other != name)
+        async with undisturbed(self, name, on=others) as voting:
+            await self.replace(name, voting.more)
+        return voting.acks
 
 
 @test
@@ -69,12 +53,12 @@ async def nodes_of_another_build_replace_each_other_while_people_vote():
         await everyone_votes()
         cluster.binary = nodes.BINARY
         for name in cluster.names:
-            acks += await cluster.replace(name)
+            acks += await cluster.update(name)
             await everyone_votes()
         if await cluster.schema() == schema:
             cluster.binary = OLDER
             for name in cluster.names:
-                acks += await cluster.replace(name)
+                acks += await cluster.update(name)
                 await everyone_votes()
         else:
             print("the schema has changed: there is no way back to the older build")

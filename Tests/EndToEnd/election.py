@@ -3,6 +3,7 @@ no answer; and the checks that compare the node's tallies with what they know.
 """
 
 import asyncio
+import collections
 import itertools
 import random
 import time
@@ -16,6 +17,7 @@ OPTIONS = 3
 WINDOW = 8
 RETRYABLE = {"unavailable", "overloaded", "timeout", "rate_limited", "internal"}
 UNKNOWN_OUTCOME = {"timeout", "internal"}
+DRAINED = 1001  # the close code
 
 
 async def pause(seconds):
@@ -70,6 +72,8 @@ class Campaigning:
         self.progress = asyncio.Condition()
         self.outside = 0
         self.silent = 0
+        self.untaken = 0  # votes that crossed the goodbye of a node that drained
+        self.closes = collections.Counter()  # (code, reason) → connections that the node closed
         self.faults = []
 
     async def answered(self, election, identity, reply, sent_before, last):
@@ -139,6 +143,8 @@ class Campaigning:
                 async with client.websocket(self.node) as socket:
                     while self.open and not socket.closed and (not self.stopping or pending):
                         pending = await self.socket_turn(socket, election, pending, last)
+                    if socket.closed:
+                        self.closes[socket.closed] += 1
             except (OSError, EOFError, TimeoutError, client.WebSocketException):
                 pass
 
@@ -153,12 +159,19 @@ class Campaigning:
             replies.append(socket.post(op="vote", campaign=poll["campaignId"], poll=poll["id"], **fields))
             replies[-1].add_done_callback(arrived.append)
         await asyncio.wait(replies, timeout=60)
+        if any(reply.done() and reply.exception() for reply in replies):
+            await asyncio.wait([socket.reader], timeout=60)
         left = []
         # Positions rise in the order of the answers, whatever the order of the votes.
         places = {reply: place for place, reply in enumerate(arrived)}
         judged = sorted(zip(pending, replies), key=lambda pair: places.get(pair[1], len(replies)))
         for (identity, fields, before), reply in judged:
-            if not reply.done() or reply.exception():
+            if reply.done() and reply.exception() and socket.closed and socket.closed[0] == DRAINED:
+                # Whoever drains answers what it has taken before it says so.
+                self.untaken += 1
+                election.model.refused(identity, before)
+                left.append((identity, fields, before))
+            elif not reply.done() or reply.exception():
                 self.silent += not reply.done() and not socket.closed
                 self.unknowns += 1
                 left.append((identity, fields, True))
@@ -190,6 +203,12 @@ class Campaigning:
         try:
             body = batch[0][1] if len(batch) == 1 else {"votes": [fields for _, fields, _ in batch]}
             answer = (await client.vote(self.node, election.poll, body)).json
+        except ConnectionRefusedError:
+            # Nothing was sent.
+            for identity, _, before in batch:
+                election.model.refused(identity, before)
+            await pause(0.05)
+            return batch
         except (OSError, EOFError, TimeoutError, ValueError):
             self.unknowns += len(batch)
             return [(identity, fields, True) for identity, fields, _ in batch]
