@@ -84,6 +84,28 @@ async def crash_of(cluster, name):
 
 
 @test
+@within(180)
+async def every_node_is_restarted_in_turn_while_people_vote():
+    async with Cluster() as cluster:
+        votings = []
+        for name in "abc":
+            async with undisturbed(cluster, name, leaves=name) as voting:
+                cluster.nodes[name].signal(signal.SIGTERM)
+                assert await cluster.nodes[name].ended() == 0, cluster.nodes[name].log_tail()
+                await cluster.nodes[name].start()
+                await cluster.settled()
+            votings.append(voting)
+        # The tallies of the first rounds have been on every node since.
+        for voting in votings:
+            for election in voting.elections:
+                tally = await cluster.tallies(election.poll)
+                faults = election.model.faults(tally["votes"], tally["totalVotes"])
+                assert not faults, faults[:5]
+        acks, untaken = sum(voting.acks for voting in votings), sum(voting.untaken for voting in votings)
+        print(f"figure: rolling restart: {acks} votes, none failed; {untaken} crossed a goodbye")
+
+
+@test
 @within(120)
 async def the_owner_is_killed_while_people_vote_on_all_nodes():
     async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
@@ -282,25 +304,29 @@ async def a_node_is_replaced_by_one_of_its_name_that_starts_beside_it():
 
 
 @test
-@within(180)
-async def every_node_is_restarted_in_turn_while_people_vote():
+@within(120)
+async def a_name_that_returns_is_given_slots_before_a_new_one_that_came_earlier():
     async with Cluster() as cluster:
-        votings = []
-        for name in "abc":
-            async with undisturbed(cluster, name, leaves=name) as voting:
-                cluster.nodes[name].signal(signal.SIGTERM)
-                assert await cluster.nodes[name].ended() == 0, cluster.nodes[name].log_tail()
-                await cluster.nodes[name].start()
-                await cluster.settled()
-            votings.append(voting)
-        # The tallies of the first rounds have been on every node since.
-        for voting in votings:
-            for election in voting.elections:
-                tally = await cluster.tallies(election.poll)
-                faults = election.model.faults(tally["votes"], tally["totalVotes"])
-                assert not faults, faults[:5]
-        acks, untaken = sum(voting.acks for voting in votings), sum(voting.untaken for voting in votings)
-        print(f"figure: rolling restart: {acks} votes, none failed; {untaken} crossed a goodbye")
+        mark, old = await cluster.mark(), cluster.a
+        try:
+            newcomer = cluster.nodes["d"] = cluster.node("d")
+            newcomer.spawn()
+
+            async def came():
+                return await cluster.sql("SELECT 1 FROM node_lease WHERE name = 'd'")
+
+            await until(came, what="the newcomer's lease")
+            await cluster.add("a")
+            await cluster.settled()
+        finally:
+            old._close(failed=False)
+        first, second = await cluster.first_move(mark, "a"), await cluster.first_move(mark, "d")
+        order = await cluster.sql(
+            "SELECT n.name FROM ownership_log o JOIN node_lease n ON n.incarnation = o.to_node"
+            f" WHERE o.id > {mark} AND n.name IN ('a', 'd') ORDER BY o.id LIMIT 1"
+        )
+        assert order == ["a"], f"the first slot moved {first} s after a process of an old name came, {second} s after a new"
+        print(f"figure: the first slot moved {first:.2f} s after an old name came, {second:.2f} s after a new one")
 
 
 if __name__ == "__main__":

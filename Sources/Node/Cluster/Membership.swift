@@ -79,6 +79,8 @@ actor Membership {
     var offered = OfferedSlots()
     /// The homes that the last round found; empty before the first.
     var homes: [String] = []
+    /// The homes in the eyes of those who have known this node's name for long: they are who offers it slots.
+    var homesOfOffers: [String] = []
     /// The owners as they were read last, and at which version.
     private var heard: (version: UInt64, holdings: [SlotHolding])?
     /// The homes for these owners, and for whom they were computed.
@@ -205,6 +207,7 @@ actor Membership {
         let holdings = try await holdings(at: version)
         note(holdings, nodes)
         homes = homes(holdings, nodes)
+        homesOfOffers = homesOfOffers(holdings, nodes)
         try await take(holdings, nodes, homesOfFree(holdings, nodes))
         await give(nodes)
         try await publish()
@@ -274,9 +277,11 @@ actor Membership {
     func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] { ServingNodes.of(nodes) }
 
     private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
+        let names = Self.names(nodes)
+        // Who owns slots was let in by those who were here before this process.
+        for holding in holdings { if let name = holding.owner.flatMap({ names[$0] }) { knownNames.insert(name) } }
         let settled = takers(nodes).filter { knownNames.contains($0.name) || isSettled($0, nodes) }
         knownNames.formUnion(settled.map(\.name))
-        let names = Self.names(nodes)
         let takers = Self.placed(settled)
         if let planned, planned.members == takers, planned.names == names { return planned.homes }
         let homes = Self.homes(takers, holdings, names, pins)
@@ -284,11 +289,21 @@ actor Membership {
         return homes
     }
 
+    /// Whoever offers slots has waited for as long as need be, or knows the name of this node from an earlier process.
+    private func homesOfOffers(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
+        let settled = takers(nodes).filter {
+            knownNames.contains($0.name) || $0.incarnation == parts.identity.incarnation
+        }
+        guard Self.placed(settled) != planned?.members else { return homes }
+        return Self.homes(Self.placed(settled), holdings, Self.names(nodes), pins)
+    }
+
     /// Who takes slots that nobody serves. A name that has come back may be that of a process which ends and starts again
     /// and again: such slots do not wait for it. They move to it later, as to anybody.
     private func homesOfFree(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
         let settled = takers(nodes).filter { isSettled($0, nodes) }
-        guard !settled.isEmpty, Self.placed(settled) != planned?.members else { return homes }
+        guard !settled.isEmpty else { return [] }
+        guard Self.placed(settled) != planned?.members else { return homes }
         return Self.homes(Self.placed(settled), holdings, Self.names(nodes), pins)
     }
 

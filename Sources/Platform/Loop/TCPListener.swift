@@ -199,7 +199,8 @@ public struct TCPListenerOptions: Sendable {
     public func closeAfterQueue() {
         loop.checkIsolated()
         if loop.driver == nil {
-            for _ in 0..<Self.lastTurnsLimit where !acceptAll() { break }
+            var turns = 0
+            while turns < Self.lastTurnsLimit, acceptAll() { turns += 1 }
         }
         close()
     }

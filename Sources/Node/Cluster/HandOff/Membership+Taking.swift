@@ -90,7 +90,8 @@ extension Membership {
 
     /// Whether this node would have the slot, as far as it knows.
     private func wants(_ slot: Slot) -> Bool {
-        !isLeaving && !homes.isEmpty && homes[Int(slot.index)] == parts.identity.name && !held.served.contains(slot)
+        !isLeaving && !homesOfOffers.isEmpty && homesOfOffers[Int(slot.index)] == parts.identity.name
+            && !held.served.contains(slot)
     }
 
     private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
