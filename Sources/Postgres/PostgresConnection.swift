@@ -89,6 +89,9 @@ public actor PostgresConnection {
     /// The server's version, as in 150004 for 15.4; 0 where there is no connection.
     public var serverVersion: Int { session?.serverVersion ?? 0 }
 
+    /// This machine's end of the connection; `nil` over a Unix socket, and where there is no connection.
+    public var localAddress: TCPAddress? { session?.descriptor.flatMap { TCPAddress(ofSocket: $0) } }
+
     // MARK: - Statements
 
     /// Runs a statement and waits for its answer. Cancelling the task changes nothing: the answer or the deadline ends

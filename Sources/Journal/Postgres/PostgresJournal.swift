@@ -17,8 +17,8 @@ public final class NodeIdentity: Sendable {
     public let incarnation: UInt128
     /// Stable over restarts.
     public let name: String
-    /// `host:port` that other nodes dial; `:port` for the host from which the server sees this node; empty for a node
-    /// alone.
+    /// `host:port` that other nodes dial; `:port` for the address from which this node speaks to the server; empty
+    /// for a node alone.
     public let address: String
     /// Share of slots.
     public let weight: Double

@@ -91,11 +91,12 @@ actor PostgresJournalCore {
         do throws(PostgresError) {
             try await PostgresMigration.check(pool, deadline: limit)
             try await PostgresMigration.checkBudget(pool, connections: options.budget, deadline: limit)
+            let address = try await advertised(deadline: limit)
             let sentAt = clock.monotonic().nanoseconds
             _ = try await pool.execute(
                 .lease, LeaseStatements.take,
                 [
-                    .uuid(identity.incarnation), .text(identity.name), .text(identity.address),
+                    .uuid(identity.incarnation), .text(identity.name), .text(address),
                     .float8(identity.weight), .float8(Double(lease.ttl) / 1e9),
                 ], deadline: limit)
             lease.renewed(sentAt: sentAt, now: clock.monotonic().nanoseconds)
@@ -107,6 +108,18 @@ actor PostgresJournalCore {
         }
         pump = Task(executorPreference: loop) { await self.run() }
         renewing = Task(executorPreference: loop) { await self.renew() }
+    }
+
+    /// Where other nodes reach this one. Given as a port alone, it is that port at the address from which this node
+    /// speaks to the database: the others speak to the same one.
+    private func advertised(deadline: MonotonicTime) async throws(PostgresError) -> String {
+        guard identity.address.hasPrefix(":"), let port = UInt16(identity.address.dropFirst()) else {
+            return identity.address
+        }
+        let local = try await pool.withConnection(.lease, deadline: deadline) {
+            connection async throws(PostgresError) in await connection.localAddress
+        }
+        return TCPAddress(bytes: local?.bytes ?? [127, 0, 0, 1], port: port).description
     }
 
     private func run() async {
@@ -257,11 +270,7 @@ enum LeaseStatements {
         "lease.take", [.uuid, .text, .text, .float8, .float8],
         """
         INSERT INTO node_lease(incarnation, name, address, weight, started, expires)
-        VALUES($1, $2,
-            CASE WHEN left($3, 1) <> ':' THEN $3
-                WHEN family(inet_client_addr()) = 6 THEN '[' || host(inet_client_addr()) || ']' || $3
-                ELSE coalesce(host(inet_client_addr()), '127.0.0.1') || $3 END,
-            $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
+        VALUES($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5))
         """)
 
     /// Tests `dead`, never `expires`: a lapsed lease is a node's own as long as nobody has buried it.

@@ -105,7 +105,7 @@ public struct NodeConfiguration: Sendable {
             ("TUMULTE_CLUSTER", cluster?.listen.description ?? "not used by one node"),
             (
                 "TUMULTE_ADVERTISE",
-                cluster.map { $0.advertise ?? "as the database sees this node" } ?? "not used by one node"
+                cluster.map { $0.advertise ?? "the one that reaches the database" } ?? "not used by one node"
             ),
             (
                 "TUMULTE_CLUSTER_NAME",

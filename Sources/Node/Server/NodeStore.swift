@@ -57,7 +57,7 @@ enum NodeStore: Sendable {
             options.onNotice = { log.warn("database.notice", [("notice", .string($0))]) }
             let identity = NodeIdentity(
                 incarnation: random.next128(), name: configuration.nodeName,
-                // Without a host it is the one from which the database sees this node.
+                // Without a host it is the one from which this node speaks to the database.
                 address: configuration.cluster.map { $0.advertise ?? ":\($0.listen.port)" } ?? "",
                 weight: configuration.cluster?.weight ?? 1)
             self = .database(

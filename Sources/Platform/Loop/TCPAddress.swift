@@ -62,6 +62,19 @@ public struct TCPAddress: Hashable, Sendable, CustomStringConvertible {
     /// The form that `init(_:)` parses.
     public var description: String { bytes.count == 4 ? "\(host):\(port)" : "[\(host)]:\(port)" }
 
+    /// The address of this end of a socket; `nil` where it is of another family, or no socket.
+    public init?(ofSocket socket: Int32) {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                unsafe getsockname(socket, address, &length)
+            }
+        }
+        guard status == 0, let address = Self.read(&storage) else { return nil }
+        self = address
+    }
+
     /// Lends the address in the form of the socket interface.
     func withSocketAddress<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         if bytes.count == 4 {

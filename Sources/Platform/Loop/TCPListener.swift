@@ -72,7 +72,7 @@ public struct TCPListenerOptions: Sendable {
             return
         }
         socket = try Self.listen(address, options)
-        boundAddress = Self.localAddress(socket) ?? address
+        boundAddress = TCPAddress(ofSocket: socket) ?? address
         reserve = openReserve()
         unsafe poll = .allocate(capacity: 1)
         unsafe uvCheck(uv_poll_init(loop.handle, poll, socket), "uv_poll_init")
@@ -108,17 +108,6 @@ public struct TCPListenerOptions: Sendable {
     private static func setOption(_ socket: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
         var value = value
         unsafe setsockopt(socket, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
-    }
-
-    private static func localAddress(_ socket: Int32) -> TCPAddress? {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe getsockname(socket, address, &length)
-            }
-        }
-        return status == 0 ? TCPAddress.read(&storage) : nil
     }
 
     // MARK: - Accepting
