@@ -62,7 +62,8 @@ struct ClusterRuntime: Sendable {
             RemoteEdge(
                 index: UInt16(loops.count + $0), loop: loops[$0], inbox: inboxes[$0], router: router,
                 transport: transport, subscribers: parts.subscribers, clock: clock,
-                hints: OwnerHints(directory: directory, peers: peers), onNewerTable: onNewerTable, onCall: onCall)
+                hints: OwnerHints(directory: directory, peers: peers), log: parts.log, onNewerTable: onNewerTable,
+                onCall: onCall)
         }
         tellers = loops.indices.map {
             PresenceTeller($0, loop: loops[$0], board: parts.subscribers, peers: peers)

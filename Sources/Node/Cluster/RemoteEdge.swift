@@ -19,6 +19,7 @@ actor RemoteEdge: LinkService, LoopActor {
     private let transport: any Transport
     private let subscribers: SubscriberBoard
     private let clock: any Clock
+    private let log: Log
     private let onNewerTable: @Sendable (UInt64) -> Void
     private let hints: OwnerHints
     /// Gets what other nodes ask this one beside the road of commands.
@@ -41,11 +42,13 @@ actor RemoteEdge: LinkService, LoopActor {
         var missing: Int
         /// Who asks, where it asks to follow.
         var incarnation: UInt128 = 0
+        /// What of it came in HTTP requests.
+        var forwarded: [ForwardedRequest] = []
     }
 
     init(
         index: UInt16, loop: EventLoop, inbox: Inbox<EdgeMessage>, router: Router, transport: any Transport,
-        subscribers: SubscriberBoard, clock: any Clock, hints: OwnerHints,
+        subscribers: SubscriberBoard, clock: any Clock, hints: OwnerHints, log: Log,
         onNewerTable: @escaping @Sendable (UInt64) -> Void,
         onCall: @escaping @Sendable (RoadCodec.Form, PeerCall) -> Void
     ) {
@@ -59,6 +62,7 @@ actor RemoteEdge: LinkService, LoopActor {
         self.transport = transport
         self.subscribers = subscribers
         self.clock = clock
+        self.log = log
         outboxes = Array(repeating: [], count: router.loopCount)
     }
 
@@ -132,13 +136,15 @@ actor RemoteEdge: LinkService, LoopActor {
                 let bytes = Array(copying: body)
                 onLoop { $0.call(form, bytes, peer.identity.incarnation, ticket) }
             case .commands:
-                let (campaign, received) = try RoadCodec.commands(&cursor, body, at: now)
+                let (campaign, received, traces) = try RoadCodec.commands(&cursor, body, at: now)
                 try cursor.finish(body)
-                onLoop((ticket, campaign, received)) { $0.request($1.0, $1.1, $1.2) }
+                let forwarded = traces.map { ForwardedRequest($0, received, from: peer.identity.name) }
+                onLoop((ticket, campaign, received, forwarded)) { $0.request($1.0, $1.1, $1.2, $1.3) }
             case .creation:
                 let creation = try RoadCodec.creation(&cursor, body, at: now, ticket: .ofEdge(index))
                 try cursor.finish(body)
-                onLoop { $0.request(ticket, creation) }
+                let forwarded = ForwardedRequest(creation, from: peer.identity.name)
+                onLoop { $0.request(ticket, creation, forwarded) }
             }
         } catch {
             onLoop { $0.refuse(ticket, header.slot, .malformed) }
@@ -151,10 +157,14 @@ actor RemoteEdge: LinkService, LoopActor {
         onCall(form, PeerCall(caller: caller, body: body, ticket: self.ticket(origin, item: 0), edge: inbox))
     }
 
-    private func request(_ ticket: LinkTicket, _ campaign: CampaignID, _ received: [RoadCodec.Received]) {
+    private func request(
+        _ ticket: LinkTicket, _ campaign: CampaignID, _ received: [RoadCodec.Received], _ forwarded: [ForwardedRequest]
+    ) {
         let slot = Slot(of: campaign)
         guard let lane = lane(to: slot, ticket) else { return }
-        let origin = open(Request(ticket: ticket, slot: slot, answers: [], missing: received.count), received.count)
+        let origin = open(
+            Request(ticket: ticket, slot: slot, answers: [], missing: received.count, forwarded: forwarded),
+            received.count)
         var commands: [Command] = []
         commands.reserveCapacity(received.count)
         for (item, command) in received.enumerated() {
@@ -166,9 +176,11 @@ actor RemoteEdge: LinkService, LoopActor {
         outboxes[lane].append(.commands(campaign, commands))
     }
 
-    private func request(_ ticket: LinkTicket, _ draft: CreationCommand) {
+    private func request(_ ticket: LinkTicket, _ draft: CreationCommand, _ forwarded: ForwardedRequest?) {
         guard let lane = lane(to: draft.slot, ticket) else { return }
-        let origin = open(Request(ticket: ticket, slot: draft.slot, answers: [], missing: 1), 1)
+        var request = Request(ticket: ticket, slot: draft.slot, answers: [], missing: 1)
+        if let forwarded { request.forwarded = [forwarded] }
+        let origin = open(request, 1)
         outboxes[lane].append(
             .create(
                 CreationCommand(
@@ -254,6 +266,7 @@ actor RemoteEdge: LinkService, LoopActor {
         requests[place]?.missing -= 1
         guard let request = requests[place], request.missing == 0 else { return }
         close(ticket.connection)
+        for forwarded in request.forwarded { forwarded.log(request.answers, slot: request.slot, to: log) }
         var body: [UInt8] = []
         RoadCodec.append(request.answers.compactMap { $0 }, to: &body)
         reply(request, body)
@@ -372,7 +385,10 @@ actor RemoteEdge: LinkService, LoopActor {
     }
 
     private func gone(_ link: HostedLinkID) {
-        for (index, request) in requests.enumerated() where request?.ticket.link == link { close(UInt32(index)) }
+        for (index, request) in requests.enumerated() where request?.ticket.link == link {
+            for forwarded in request?.forwarded ?? [] { forwarded.logAsLost(slot: request?.slot, to: log) }
+            close(UInt32(index))
+        }
         for campaign in followers.campaigns(of: link) { unsubscribed(link, campaign) }
     }
 

@@ -9,6 +9,21 @@ extension RoadCodec {
         return form
     }
 
+    /// What the commands before have named, and need not be named again.
+    private struct Named {
+        var poll: PollID?
+        var request: String?
+    }
+
+    /// What a command's kind has beside the kind itself. Neither bit stands where a command came by WebSocket.
+    private enum KindBits {
+        /// The command came in the HTTP request that was named last.
+        static let sameRequest: UInt8 = 0x40
+        /// The command came in an HTTP request, whose id follows the age.
+        static let request: UInt8 = 0x80
+        static let all = sameRequest | request
+    }
+
     // MARK: - Writing
 
     /// Writes as many of the commands as one request takes, from `start` on.
@@ -21,9 +36,9 @@ extension RoadCodec {
         let campaign = commands[start].campaign
         var body: [UInt8] = []
         var count = 0
-        var poll: PollID?
+        var last = Named()
         while start + count < commands.count, count < commandsLimit, body.count < requestBytesTarget {
-            append(commands[start + count], after: &poll, at: now, to: &body)
+            append(commands[start + count], after: &last, at: now, to: &body)
             count += 1
         }
         output.append(Form.commands.rawValue)
@@ -34,18 +49,26 @@ extension RoadCodec {
     }
 
     private static func append(
-        _ command: Command, after poll: inout PollID?, at now: Timestamp, to output: inout [UInt8]
+        _ command: Command, after last: inout Named, at now: Timestamp, to output: inout [UInt8]
     ) {
         let age = age(of: command.receivedAt, at: now)
+        let request = command.ticket.httpRequest
         func open(_ kind: Kind) {
-            output.append(kind.rawValue)
+            guard let request else {
+                output.append(kind.rawValue)
+                return BinaryWriter.unsigned(age, to: &output)
+            }
+            let isSame = request == last.request
+            output.append(kind.rawValue | (isSame ? KindBits.sameRequest : KindBits.request))
             BinaryWriter.unsigned(age, to: &output)
+            if !isSame { BinaryWriter.string(request, to: &output) }
         }
+        defer { if let request { last.request = request } }
         switch command.body {
         case .vote(let vote):
-            open(vote.poll == poll ? .voteInSamePoll : .vote)
-            if vote.poll != poll { BinaryWriter.uuid(vote.poll.uuid, to: &output) }
-            poll = vote.poll
+            open(vote.poll == last.poll ? .voteInSamePoll : .vote)
+            if vote.poll != last.poll { BinaryWriter.uuid(vote.poll.uuid, to: &output) }
+            last.poll = vote.poll
             BinaryWriter.signed(Int64(vote.option), to: &output)
             append(vote.voter, to: &output)
             append(vote.channel, to: &output)
@@ -115,6 +138,7 @@ extension RoadCodec {
         BinaryWriter.string(creation.draft.name, to: &output)
         append(creation.draft.description, to: &output)
         append(creation.mark, to: &output)
+        append(creation.ticket.httpRequest, to: &output)
     }
 
     // MARK: - Reading
@@ -122,19 +146,48 @@ extension RoadCodec {
     /// Reads the commands behind their form.
     static func commands(
         _ cursor: inout BinaryCursor, _ bytes: Span<UInt8>, at now: Timestamp
-    ) throws(BinaryError) -> (campaign: CampaignID, commands: [Received]) {
+    ) throws(BinaryError) -> (campaign: CampaignID, commands: [Received], traces: [RequestTrace]) {
         let campaign = CampaignID(try cursor.uuid(bytes, "campaign"))
         let count = try cursor.count(bytes, limit: commandsLimit, "commands")
         guard count > 0 else { throw .field("commands", "must not be empty") }
         var commands: [Received] = []
         commands.reserveCapacity(count)
+        var traces: [RequestTrace] = []
         var poll: PollID?
-        for _ in 0..<count {
-            guard let kind = Kind(rawValue: try cursor.byte(bytes)) else { throw .unknownKind }
+        for place in 0..<count {
+            let byte = try cursor.byte(bytes)
+            guard let kind = Kind(rawValue: byte & ~KindBits.all) else { throw .unknownKind }
             let receivedAt = try time(ofAge: &cursor, bytes, at: now)
+            if byte & KindBits.all != 0 { try trace(place, byte & KindBits.all, in: &traces, &cursor, bytes) }
             commands.append(Received(receivedAt: receivedAt, body: try body(kind, &poll, &cursor, bytes)))
         }
-        return (campaign, commands)
+        return (campaign, commands, traces)
+    }
+
+    /// Notes the HTTP request that the command at `place` came in.
+    private static func trace(
+        _ place: Int, _ bits: UInt8, in traces: inout [RequestTrace], _ cursor: inout BinaryCursor,
+        _ bytes: Span<UInt8>
+    ) throws(BinaryError) {
+        guard bits == KindBits.sameRequest else {
+            guard bits == KindBits.request else { throw .badFlags }
+            let id = try httpRequest(&cursor, bytes)
+            return traces.append(RequestTrace(id: id, commands: place..<(place + 1)))
+        }
+        guard let last = traces.last else { throw .badFlags }
+        if last.commands.upperBound == place {
+            traces[traces.count - 1].commands = last.commands.lowerBound..<(place + 1)
+        } else {
+            traces.append(RequestTrace(id: last.id, commands: place..<(place + 1)))
+        }
+    }
+
+    private static func httpRequest(
+        _ cursor: inout BinaryCursor, _ bytes: Span<UInt8>
+    ) throws(BinaryError) -> String {
+        let id = try cursor.string(bytes, "request", HTTPRequestID.bytes)
+        guard HTTPRequestID.isFit(id) else { throw .field("request", "must be one word of visible ASCII") }
+        return id
     }
 
     private static func body(
@@ -237,8 +290,10 @@ extension RoadCodec {
         let principal = try principal(&cursor, bytes)
         let name = try cursor.string(bytes, "name", 0...nameBytesLimit)
         let description = try optionalText(&cursor, bytes, "description", descriptionBytesLimit)
+        let mark = try mark(&cursor, bytes)
+        let request = try flag(&cursor, bytes) ? try httpRequest(&cursor, bytes) : nil
         return CreationCommand(
             slot: Slot(UInt16(slot)), principal: principal, draft: CampaignDraft(name: name, description: description),
-            mark: try mark(&cursor, bytes), ticket: ticket, receivedAt: receivedAt)
+            mark: mark, ticket: ticket.with(httpRequest: request), receivedAt: receivedAt)
     }
 }

@@ -3,8 +3,8 @@
 // that asked knows whose each is.
 //
 //   request    form (1 byte): 1 commands, 2 creation; further ones are for the node itself
-//   commands   campaign, count, then for each: kind (1), age, fields
-//   creation   slot, age, principal, name, description?, mark?
+//   commands   campaign, count, then for each: kind (1), age, HTTP request's id?, fields
+//   creation   slot, age, principal, name, description?, mark?, HTTP request's id?
 //   reply      one answer for each command: kind (1), fields
 //   subscribe  campaign, position?            answered by: 1 subscribed, missed events; or 0 and an error
 //   presence   campaign, clients

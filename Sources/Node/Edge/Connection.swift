@@ -12,6 +12,7 @@ import Web
 struct Exchange {
     /// Echoed in `X-Request-ID`.
     var requestID: String
+    var method = HTTPMethod.other
     var route: Route?
     var keepAlive: Bool
     var isHead: Bool

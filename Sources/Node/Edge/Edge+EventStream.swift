@@ -26,7 +26,7 @@ extension Edge {
     func beginEventStream(_ connection: Connection, _ joined: Joined) {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil
-        context.metrics.countHTTP(exchange.route?.label ?? "none", status: 200)
+        noteAnswer(of: exchange, status: 200)
         let node = context.nodeName
         let date = date
         append(connection) { output in

@@ -67,9 +67,7 @@ extension Edge {
 
     /// Takes a client's request id where it is fit to be logged and sent back.
     private func requestID(of request: HTTPRequest) -> String {
-        guard let given = request.header("x-request-id"), (1...64).contains(given.utf8.count),
-            given.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-        else { return makeRequestID() }
+        guard let given = request.header("x-request-id"), HTTPRequestID.isFit(given) else { return makeRequestID() }
         return given
     }
 
@@ -78,8 +76,9 @@ extension Edge {
     private func handle(_ connection: Connection, _ request: HTTPRequest) {
         setDeadline(connection, .answer, after: EdgeTimeouts.answerSeconds)
         var exchange = Exchange(
-            requestID: requestID(of: request), route: nil, keepAlive: request.keepAlive && !isDraining,
-            isHead: request.method == .head, minorVersion: request.minorVersion, votes: nil, allowedOrigin: nil)
+            requestID: requestID(of: request), method: request.method, route: nil,
+            keepAlive: request.keepAlive && !isDraining, isHead: request.method == .head,
+            minorVersion: request.minorVersion, votes: nil, allowedOrigin: nil)
         let access = context.access.check(request, peer: connection.stream.peer)
         exchange.allowedOrigin = access.allowedOrigin
         connection.exchange = exchange
@@ -181,7 +180,7 @@ extension Edge {
         guard let exchange = connection.exchange else { return }
         connection.exchange = nil
         let closes = !exchange.keepAlive || isDraining || connection.hasPeerFinished && connection.unread.isEmpty
-        context.metrics.countHTTP(exchange.route?.label ?? "none", status: status)
+        noteAnswer(of: exchange, status: status)
         let node = context.nodeName
         let date = date
         append(connection) { output in

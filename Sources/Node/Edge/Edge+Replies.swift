@@ -5,6 +5,18 @@ import Protocol
 import Web
 
 extension Edge {
+    /// Counts an answer to an HTTP request, and logs it for those who look for one.
+    func noteAnswer(of exchange: Exchange, status: Int) {
+        let route = exchange.route?.label ?? "none"
+        context.metrics.countHTTP(route, status: status)
+        context.log.debug(
+            "http.answered",
+            [
+                ("request_id", .string(exchange.requestID)), ("method", .string("\(exchange.method)".uppercased())),
+                ("route", .string("\(route)")), ("status", .integer(status)),
+            ])
+    }
+
     /// Votes that one commit settled.
     func votesSettled(_ replies: [VoteReply], _ position: Position) {
         for index in replies.indices {

@@ -26,7 +26,7 @@ extension Edge {
         } else if request.header("authorization") != nil || HTTPQuery(request.query)?["token"] != nil {
             principal = try self.principal(of: request, allowsQuery: true)
         }
-        context.metrics.countHTTP("/v1/ws", status: 101)
+        if let exchange = connection.exchange { noteAnswer(of: exchange, status: 101) }
         context.metrics.webSockets.add(1)
         append(connection) { accepted.append(into: &$0) }
         connection.exchange = nil

@@ -202,9 +202,10 @@ actor Edge {
     }
 
     func ticket(_ connection: Connection, _ request: RequestID? = nil, item: Int = 0) -> ReplyTicket {
-        ReplyTicket(
+        let ticket = ReplyTicket(
             edge: index, item: UInt16(item), connection: connection.index, generation: connection.generation,
             request: request)
+        return connection.phase == .http ? ticket.with(httpRequest: connection.exchange?.requestID) : ticket
     }
 
     func received(_ token: Int, _ bytes: UnsafeMutableRawBufferPointer) {

@@ -8,6 +8,7 @@ import Web
 struct EdgeContext: Sendable {
     let clock: any Clock
     let random: any RandomSource
+    var log = Log.silent
     let nodeName: String
     /// `nil` in open mode.
     let tokens: TokenVerifier?

@@ -14,10 +14,12 @@ struct ReplyTicket: Sendable {
     let connection: UInt32
     /// The generation of that index.
     let generation: UInt32
-    /// The client's mark on the message.
-    let request: RequestID?
+    /// The client's mark on the message; the id of the request, where it came by HTTP.
+    var request: RequestID?
     /// The command may have been done before, and is harmless once more; a refusal does not tell what became of it.
     var isRepeated = false
+    /// The command came by HTTP: `request` is logged, and goes with it to other nodes.
+    var isOfHTTP = false
 
     /// For what an edge asks on its own behalf.
     static func ofEdge(_ edge: UInt16) -> ReplyTicket {

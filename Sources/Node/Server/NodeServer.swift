@@ -111,7 +111,7 @@ public actor NodeServer {
         let subscribers = SubscriberBoard(tellingLoops: configuration.cluster == nil ? 0 : loops)
         self.subscribers = subscribers
         let edgeContext = EdgeContext(
-            clock: clock, random: random, nodeName: configuration.nodeName,
+            clock: clock, random: random, log: log, nodeName: configuration.nodeName,
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
             access: RequestAccess(
                 origins: configuration.origins, isOpenMode: configuration.tokenSecret == nil,

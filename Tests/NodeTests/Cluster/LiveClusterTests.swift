@@ -16,6 +16,8 @@ final class LiveCluster: Sendable {
     private let nodes = Locked<[String: NodeServer]>([:])
     /// Lines of the nodes' logs about links that opened.
     let opened = Locked<[String]>([])
+    /// Lines about requests and commands that were answered.
+    let answered = Locked<[String]>([])
 
     private init(url: String) { self.url = url }
 
@@ -57,9 +59,10 @@ final class LiveCluster: Sendable {
         configuration.loopCount = 2
         var surroundings = NodeSurroundings()
         surroundings.linkVersions = versions
-        let log = Log(level: .info, format: .text, clock: SystemClock()) { [weak self] line in
+        let log = Log(level: .debug, format: .text, clock: SystemClock()) { [weak self] line in
             let text = String(decoding: line, as: UTF8.self)
             if text.contains("link.open") { self?.opened.withLock { $0.append("\(name): \(text)") } }
+            if text.contains("answered ") { self?.answered.withLock { $0.append("\(name): \(text)") } }
         }
         let node = try NodeServer(configuration, surroundings, log: log)
         nodes.withLock { $0[name] = node }
@@ -130,11 +133,13 @@ extension LiveCluster {
     }
 }
 
-private let redisURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]
+let redisURL = ProcessInfo.processInfo.environment["TUMULTE_TEST_REDIS"]
 
-@Suite(
-    .needsServer, .enabled(if: redisURL != nil, "TUMULTE_TEST_REDIS names no server"), .serialized,
-    .timeLimit(.minutes(3)))
+extension Trait where Self == ConditionTrait {
+    static var needsRedis: Self { .enabled(if: redisURL != nil, "TUMULTE_TEST_REDIS names no server") }
+}
+
+@Suite(.needsServer, .needsRedis, .serialized, .timeLimit(.minutes(3)))
 struct LiveClusterTests {
     private static let names = ["a", "b", "c"]
 

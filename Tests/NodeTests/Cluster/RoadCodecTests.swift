@@ -16,9 +16,10 @@ struct RoadCodecTests {
     private static let mark = IdempotencyMark(
         key: Hash128(high: 1, low: 0xFEDC_BA98_7654_3210), body: Hash128(high: .max, low: 4))
 
-    private static func command(_ body: CommandBody, age: Int64 = 3) -> Command {
+    private static func command(_ body: CommandBody, age: Int64 = 3, in request: String? = nil) -> Command {
         Command(
-            campaign: campaign, ticket: .ofEdge(0), receivedAt: now.advanced(byMilliseconds: -age), body: body)
+            campaign: campaign, ticket: .ofEdge(0).with(httpRequest: request),
+            receivedAt: now.advanced(byMilliseconds: -age), body: body)
     }
 
     private static func vote(_ option: Int, poll: PollID = poll, voter: String?, channel: String?, key: String?)
@@ -50,12 +51,18 @@ struct RoadCodecTests {
     }
 
     private static func decoded(_ bytes: [UInt8]) throws(BinaryError) -> [RoadCodec.Received] {
+        try traced(bytes).commands
+    }
+
+    private static func traced(
+        _ bytes: [UInt8]
+    ) throws(BinaryError) -> (commands: [RoadCodec.Received], traces: [RequestTrace]) {
         let span = bytes.span
         return try RoadCodec.whole(span) { cursor throws(BinaryError) in
             guard try RoadCodec.form(&cursor, span) == .commands else { throw .unknownKind }
             let read = try RoadCodec.commands(&cursor, span, at: now)
             guard read.campaign == campaign else { throw .unknownKind }
-            return read.commands
+            return (read.commands, read.traces)
         }
     }
 
@@ -96,9 +103,10 @@ struct RoadCodecTests {
         let campaign = CampaignID(try #require(UUIDv7("01890a5d-ac96-774b-bcce-b302099a8057")))
         let poll = PollID(try #require(UUIDv7("01890a5d-ac96-774b-bcce-b302099a8058")))
         let position = Position(epoch: 1_767_225_600, seq: 9)
-        func command(_ body: CommandBody, _ age: Int64) -> Command {
+        func command(_ body: CommandBody, _ age: Int64, in request: String? = nil) -> Command {
             Command(
-                campaign: campaign, ticket: .ofEdge(0), receivedAt: Self.now.advanced(byMilliseconds: -age), body: body)
+                campaign: campaign, ticket: .ofEdge(0).with(httpRequest: request),
+                receivedAt: Self.now.advanced(byMilliseconds: -age), body: body)
         }
         let gm = Principal(role: .host, subject: "gm", channel: nil, expiresAt: nil, isOpenMode: false)
         var subscription: [UInt8] = []
@@ -149,6 +157,17 @@ struct RoadCodecTests {
                 command(Self.vote(1, poll: poll, voter: "ann", channel: nil, key: "k1"), 3),
                 command(Self.vote(0, poll: poll, voter: "bob", channel: "north", key: nil), 300),
             ]),
+            "votes by HTTP": Self.encoded([
+                command(Self.vote(0, poll: poll, voter: "ann", channel: nil, key: nil), 0, in: "req-1"),
+                command(Self.vote(1, poll: poll, voter: "bob", channel: nil, key: nil), 0, in: "req-1"),
+            ]),
+            "creation": bytes {
+                RoadCodec.append(
+                    CreationCommand(
+                        slot: Slot(7), principal: gm, draft: CampaignDraft(name: "Mine", description: nil), mark: nil,
+                        ticket: .ofEdge(0).with(httpRequest: "req-1"),
+                        receivedAt: Self.now.advanced(byMilliseconds: -3)), at: Self.now, to: &$0)
+            },
             "cancel": Self.encoded([command(.manage(.cancel(gm, poll), nil), 0)]),
             "answers": answers, "subscription": subscription, "offer": offer, "offer answers": offerAnswers,
             "hand over": handOver, "presence": presence,
@@ -180,29 +199,83 @@ struct RoadCodecTests {
     }
 
     @Test func `no prefix of commands is taken for the whole`() {
-        let bytes = Self.encoded(Self.bodies.map { Self.command($0) })
-        for end in bytes.indices { #expect(throws: BinaryError.self) { try Self.decoded(Array(bytes[..<end])) } }
-        #expect(throws: BinaryError.self) { try Self.decoded(bytes + [0]) }
+        for bytes in [Self.encoded(Self.bodies.map { Self.command($0) }), Self.encoded(Self.ofRequests)] {
+            for end in bytes.indices { #expect(throws: BinaryError.self) { try Self.decoded(Array(bytes[..<end])) } }
+            #expect(throws: BinaryError.self) { try Self.decoded(bytes + [0]) }
+        }
     }
 
     @Test func `a corrupted byte is refused or read as something else, and never crashes`() {
-        let bytes = Self.encoded(Self.bodies.map { Self.command($0) })
-        let whole = try? Self.texts(Self.decoded(bytes))
-        #expect(whole != nil)
-        for index in bytes.indices {
-            for bit in 0..<8 {
-                var damaged = bytes
-                damaged[index] ^= 1 << bit
-                if let read = try? Self.texts(Self.decoded(damaged)) { #expect(read != whole) }
+        for bytes in [Self.encoded(Self.bodies.map { Self.command($0) }), Self.encoded(Self.ofRequests)] {
+            func texts(_ bytes: [UInt8]) -> [String]? {
+                (try? Self.traced(bytes)).map { Self.texts($0.commands) + $0.traces.map { "\($0)" } }
+            }
+            let whole = texts(bytes)
+            #expect(whole != nil)
+            for index in bytes.indices {
+                for bit in 0..<8 {
+                    var damaged = bytes
+                    damaged[index] ^= 1 << bit
+                    if let read = texts(damaged) { #expect(read != whole) }
+                }
             }
         }
     }
 
+    /// Each body in an HTTP request of its own, or in that of the one before, and now and then in none.
+    private static let ofRequests = bodies.enumerated().map { place, body in
+        command(body, in: place % 5 == 4 ? nil : "request-\(place / 3)")
+    }
+
+    @Test func `the ids of HTTP requests arrive with their commands, and cost those without one nothing`() throws {
+        let ids = Self.ofRequests.map(\.ticket.httpRequest)
+        let (commands, traces) = try Self.traced(Self.encoded(Self.ofRequests))
+        #expect(Self.texts(commands) == Self.ofRequests.map { "\($0.receivedAt.milliseconds) \($0.body)" })
+        var found = [String?](repeating: nil, count: commands.count)
+        for trace in traces { for place in trace.commands { found[place] = trace.id } }
+        #expect(found == ids && Set(ids).count > 4 && ids.contains(nil))
+        // A run of commands of one request is one trace, and names the request once.
+        let vote = Self.bodies[0]
+        let plain = Self.encoded((0..<9).map { _ in Self.command(vote) })
+        let batch = Self.encoded((0..<9).map { _ in Self.command(vote, in: "r") })
+        #expect(try Self.traced(batch).traces == [RequestTrace(id: "r", commands: 0..<9)])
+        #expect(batch.count == plain.count + 2)
+        #expect(try Self.traced(plain).traces.isEmpty)
+        // Without the request's own mark no other string is taken for one.
+        var ticket = ReplyTicket.ofEdge(0)
+        ticket.request = .string("a WebSocket's")
+        #expect(ticket.httpRequest == nil)
+    }
+
+    @Test func `an id that no node would log is refused, and so is one that was not named`() throws {
+        let whole = Self.encoded([Self.command(.verify, in: "id"), Self.command(.verify, in: "id")])
+        // form, campaign, count; kind, age, length, id; kind, age
+        let (first, id, second) = (18, 21, 23)
+        #expect(whole[first] == 0x83 && whole[second] == 0x43 && Array(whole[id..<second]) == Array("id".utf8))
+        for byte in [0x20, 0x7F, 0x0A, 0x00, 0xC3] as [UInt8] {
+            var bytes = whole
+            bytes[id] = byte
+            #expect(throws: BinaryError.self) { try Self.decoded(bytes) }
+        }
+        for (place, byte) in [(first, 0x43), (first, 0xC3), (second, 0xC3)] as [(Int, UInt8)] {
+            var bytes = whole
+            bytes[place] = byte
+            #expect(throws: BinaryError.self) { try Self.decoded(bytes) }
+        }
+        for length in [0, 1, 64, 65] {
+            let bytes = Self.encoded([Self.command(.verify, in: String(repeating: "i", count: length))])
+            #expect(((try? Self.decoded(bytes)) != nil) == HTTPRequestID.bytes.contains(length))
+        }
+    }
+
     @Test func `a creation arrives as it was sent`() throws {
-        for (description, mark) in [("d" as String?, Self.mark as IdempotencyMark?), (nil, nil)] {
+        for (description, mark, request) in [
+            ("d" as String?, Self.mark as IdempotencyMark?, "r-1" as String?), (nil, nil, nil),
+        ] {
             let creation = CreationCommand(
                 slot: Slot(4095), principal: Self.host, draft: CampaignDraft(name: "Name", description: description),
-                mark: mark, ticket: .ofEdge(3), receivedAt: Self.now.advanced(byMilliseconds: -9))
+                mark: mark, ticket: .ofEdge(3).with(httpRequest: request),
+                receivedAt: Self.now.advanced(byMilliseconds: -9))
             var output: [UInt8] = []
             RoadCodec.append(creation, at: Self.now, to: &output)
             let bytes = output
