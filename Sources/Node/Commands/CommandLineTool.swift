@@ -133,11 +133,23 @@ public enum CommandLineTool {
             }
             guard status == 0 else { return status }
         }
-        if let reason = PortProbe.fault(configuration.http) {
-            complain("TUMULTE_HTTP: \(reason)")
-            return failed
+        if let cluster = configuration.cluster {
+            if let fault = await RedisCheck.fault(cluster) {
+                complain(fault)
+                return failed
+            }
+            print("The Redis \(cluster.redis) is in order.")
         }
-        print("The address \(configuration.http) is free.")
+        let addresses = [
+            ("TUMULTE_HTTP", configuration.http), ("TUMULTE_CLUSTER", configuration.cluster?.listen),
+        ]
+        for case (let variable, let address?) in addresses {
+            if let reason = PortProbe.fault(address) {
+                complain("\(variable): \(reason)")
+                return failed
+            }
+            print("The address \(address) is free.")
+        }
         return 0
     }
 

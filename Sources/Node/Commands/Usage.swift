@@ -8,7 +8,7 @@ enum Usage {
 
           node       serve
           migrate    create or upgrade the store's schema
-          check      validate the configuration and reach the store
+          check      validate the configuration and reach the stores
           token      make a client token
           placement  show the nodes, their slots, and what is on its way
           where      tell where a campaign is, and why
@@ -45,8 +45,8 @@ enum Usage {
         "check": """
         usage: tumulte check
 
-        Prints the configuration in force (secrets only as "set"), opens the store and looks whether the address is
-        free.
+        Prints the configuration in force (secrets only as "set"), reaches the stores and looks whether the
+        addresses are free.
         """,
         "token": """
         usage: tumulte token --sub ID [--role voter|host|service] [--channel NAME] [--ttl 1h]
