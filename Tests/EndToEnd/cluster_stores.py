@@ -9,6 +9,7 @@ import time
 import client
 import database
 import http1
+import node as nodes
 import suite
 from cluster_nodes import Cluster, Voting, all_see_the_tally, epochs, follow
 from node import until
@@ -87,6 +88,9 @@ async def postgres_is_away_for_ten_seconds_under_three_nodes():
         await passed(10)
         for node in cluster.all():
             assert (await http1.request(node, "GET", "/health/live")).status == 200
+            # What a container is asked for: an outage of the database must not end every node.
+            status, out, err = await nodes.command("health", "--url", node.base)
+            assert status == 0, (status, out + err)
         await asyncio.to_thread(cluster.server.start)
 
     await endure(absence, "PostgreSQL away for 10 s")
@@ -94,14 +98,32 @@ async def postgres_is_away_for_ten_seconds_under_three_nodes():
 
 @test
 @within(120)
-async def commits_are_stalled_for_ten_seconds_under_three_nodes():
-    async def lock(cluster, voting):
-        # Everything else of the server goes on, leases among it: only rows of the journal wait.
-        await asyncio.to_thread(
-            database.sql, cluster.url, "BEGIN; LOCK TABLE journal IN SHARE MODE; SELECT pg_sleep(10); COMMIT"
+async def every_commit_is_stalled_for_ten_seconds_under_three_nodes():
+    async def stall(cluster, voting):
+        server = cluster.server
+        await asyncio.to_thread(server.stall_commits)
+        await until(server.waiting_commits, what="commits that wait")
+        await passed(10)
+        assert await asyncio.to_thread(server.waiting_commits), "no commit waits any more"
+        # Not only rows of the journal wait: no node can renew its lease.
+        held = await asyncio.to_thread(
+            server.patient, "SELECT name FROM node_lease WHERE NOT dead AND expires > clock_timestamp()", cluster.url
         )
+        assert not held, f"{held} have renewed their leases"
+        await asyncio.to_thread(server.release_commits)
 
-    await endure(lock, "commits stalled for 10 s")
+    await endure(stall, "commits stalled for 10 s, those of leases too")
+
+
+@test
+@within(120)
+async def postgres_is_frozen_for_ten_seconds_under_three_nodes():
+    async def freeze(cluster, voting):
+        cluster.server.freeze()
+        await passed(10)
+        cluster.server.resume()
+
+    await endure(freeze, "PostgreSQL frozen for 10 s")
 
 
 @test

@@ -127,7 +127,9 @@ class Server:
 
     def freeze(self):
         """The server answers nothing any more, and closes nothing."""
-        for pid in self.processes():
+        # Its first process before the others: from then on it makes no new ones.
+        os.kill(self.processes()[0], signal.SIGSTOP)
+        for pid in self.processes()[1:]:
             os.kill(pid, signal.SIGSTOP)
 
     def resume(self):
@@ -136,3 +138,22 @@ class Server:
                 os.kill(pid, signal.SIGCONT)
         except (OSError, ValueError):
             pass
+
+    def stall_commits(self):
+        """Every transaction that has written something waits with its commit, for a standby that does not exist."""
+        self._set_standby("TO nobody")
+
+    def release_commits(self):
+        self._set_standby("TO DEFAULT")
+
+    def waiting_commits(self):
+        """How many commits wait."""
+        return int(self.patient("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")[0])
+
+    def patient(self, text, url=None):
+        """Runs SQL in a session that does not wait as everybody else does."""
+        return sql(f"{url or self.url}?options=-csynchronous_commit%3Doff", text)
+
+    def _set_standby(self, value):
+        for text in (f"ALTER SYSTEM SET synchronous_standby_names {value}", "SELECT pg_reload_conf()"):
+            self.patient(text)

@@ -131,9 +131,22 @@ async def the_server_is_frozen_for_ten_seconds():
 
 @test
 @within(300)
-async def commits_are_stalled_for_ten_seconds():
+async def every_commit_is_stalled_for_ten_seconds():
+    async def stall(server, url, run, ended):
+        # Those of the lease too: it runs out, and nobody else is there to take over.
+        await asyncio.to_thread(server.stall_commits)
+        await until(server.waiting_commits, what="commits that wait")
+        await passed(10)
+        await asyncio.to_thread(server.release_commits)
+
+    await endure(stall)
+
+
+@test
+@within(300)
+async def rows_of_the_journal_are_stalled_for_ten_seconds():
     async def lock(server, url, run, ended):
-        # Everything else of the server goes on, leases among it: only rows of the journal wait.
+        # Everything else of the server goes on, the lease among it.
         await asyncio.to_thread(
             database.sql, url, "BEGIN; LOCK TABLE journal IN SHARE MODE; SELECT pg_sleep(10); COMMIT"
         )
