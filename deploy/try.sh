@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tries build.sh and run.sh where no container engine is: in a fresh root of Debian 12 made by debootstrap, as root.
 #
-#   deploy/try.sh          prints `1 passed, 0 failed` last; a machine that cannot do this says why and passes nothing
+#   deploy/try.sh          prints `1 passed, 0 failed` last; a machine that cannot do this says why, and `1 skipped`
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
-skip() { say "skipped: $*"; exit 0; }
+skip() { skipped "$*"; exit 0; }
 [ "$(id -u)" -eq 0 ] || skip "only root can make a root of its own"
 command -v debootstrap >/dev/null || scripts/setup.sh deploy || skip "there is no debootstrap"
 unshare --mount --pid --fork true 2>/dev/null || skip "namespaces cannot be made here"

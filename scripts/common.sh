@@ -18,6 +18,9 @@ fail() {
     exit 1
 }
 
+# What a test says that cannot run here: it has not passed.
+skipped() { printf 'skipped: %s\n1 skipped\n0 passed, 0 failed\n' "$*"; }
+
 # Prints major*100 + minor of a `swift` binary, 0 where it does not run.
 swift_version() {
     "$1" --version 2>/dev/null | sed -nE 's/.*Swift version ([0-9]+)\.([0-9]+).*/\1 \2/p' | head -n 1 \

@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # Stages of a test run: each has a name, a log in .cache/logs, a duration, and counts of what passed and failed.
 # Sourced after common.sh. A stage's own summary is read from its last `N passed, N failed` line, or from the line
-# `Test run with N tests …` of Swift Testing; a stage without either counts as one test.
+# `Test run with N tests …` of Swift Testing; a stage without either counts as one test. What it could not run it tells
+# by a line `N skipped`; that has neither passed nor failed.
 
 # As many tests at once as keep a slow machine busy without any of them waiting out its own time limit.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-8}
 
-PASSED=0 FAILED=0 REPORT=() FAILED_STAGES=()
+PASSED=0 FAILED=0 SKIPPED=0 REPORT=() FAILED_STAGES=()
 mkdir -p .cache/logs
 
 # The log of the stage of that name.
@@ -14,7 +15,7 @@ log_of() { printf '.cache/logs/%s.log' "$(printf '%s' "$1" | tr -c 'A-Za-z0-9\n'
 
 # stage NAME COMMAND…: runs it, shows its output, remembers the outcome. Returns its status.
 stage() {
-    local name=$1 log started=$SECONDS status=0 passed failed line
+    local name=$1 log started=$SECONDS status=0 passed failed skipped line
     shift
     log=$(log_of "$name")
     say "== $name"
@@ -33,16 +34,19 @@ stage() {
     elif [ "$status" -eq 0 ]; then
         passed=1
     fi
+    skipped=$(grep -aoE '^[0-9]+ skipped$' "$log" | tail -n 1 | tr -cd '0-9' || true)
+    skipped=${skipped:-0}
     # A stage that fails has at least one failure, whatever its summary says; so has one that ran no test.
     # A suite that skipped everything, each with its reason printed, has failed nothing.
     if [ "$status" -ne 0 ] || [ "$passed" -eq 0 ]; then
-        [ "$failed" -gt 0 ] || { [ "$status" -eq 0 ] && grep -aqE '^[0-9]+ skipped$' "$log"; } || failed=1
+        [ "$failed" -gt 0 ] || { [ "$status" -eq 0 ] && [ "$skipped" -gt 0 ]; } || failed=1
     fi
     if [ "$status" -eq 0 ] && [ "$failed" -gt 0 ]; then
         status=1
     fi
-    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
     [ "$failed" -eq 0 ] || FAILED_STAGES+=("$name")
+    [ "$skipped" -eq 0 ] || name="$name ($skipped skipped)"
     REPORT+=("$(printf '%6d s  %5d passed %4d failed  %s' "${STAGE_SECONDS:-$((SECONDS - started))}" "$passed" "$failed" "$name")")
     return "$status"
 }
@@ -116,6 +120,7 @@ finish() {
     printf '%s\n' "${REPORT[@]}"
     printf '%6d s  in all; logs in .cache/logs\n' "$SECONDS"
     [ ${#FAILED_STAGES[@]} -eq 0 ] || printf 'failed: %s\n' "$(IFS=,; echo "${FAILED_STAGES[*]}")"
+    [ "$SKIPPED" -eq 0 ] || printf '%d skipped\n' "$SKIPPED"
     printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
     [ "$FAILED" -eq 0 ]
     exit

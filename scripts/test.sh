@@ -17,7 +17,7 @@ limit() {
 
 # Whether Docker Swarm would take the stack; no engine is needed for that.
 stack_file() {
-    command -v docker >/dev/null || { echo 'skipped: there is no docker client'; return 0; }
+    command -v docker >/dev/null || { skipped 'there is no docker client'; return 0; }
     docker stack config -c deploy/stack.yml >/dev/null && echo '1 passed, 0 failed'
 }
 
