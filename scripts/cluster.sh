@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # A cluster to try on this machine: PostgreSQL and Redis of its own, three nodes on 127.0.0.1:8081-8083, until Ctrl-C.
 #
-# TUMULTE_PORT chooses another first port; the nodes' links have the ports 100 above. Everything is kept in .cache/cluster:
-# secrets, logs, data. A node that is killed, or leaves because it was declared dead (status 75), is started again.
+# TUMULTE_PORT chooses another first port; the nodes' links have the ports 100 above. Everything is kept in .cache/cluster,
+# or the folder TUMULTE_CLUSTER_FOLDER: secrets, logs, data. A node that is killed, or leaves because it was declared dead
+# (status 75), is started again. With the path of a program in TUMULTE_BINARY nothing is installed or built.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 first=${TUMULTE_PORT:-8081}
 [[ $first =~ ^[0-9]{1,5}$ ]] && [ "$first" -ge 1 ] && [ "$first" -le 65433 ] || fail "TUMULTE_PORT must be a port: $first"
 names=(a b c)
-dir=.cache/cluster
+dir=${TUMULTE_CLUSTER_FOLDER:-.cache/cluster}
 supervisors=()
 
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -20,7 +21,7 @@ secret() {
 
 # Where PostgreSQL may have its folder: as root it runs as another user, who may not be let into this one.
 database_folder() {
-    [ "$(id -u)" -eq 0 ] || { printf '%s\n' "$ROOT/$dir/postgres"; return; }
+    [ "$(id -u)" -eq 0 ] || { printf '%s\n' "$dir/postgres"; return; }
     if [ ! -s "$dir/postgres-folder" ] || [ ! -d "$(cat "$dir/postgres-folder")" ]; then
         mktemp -d "${TMPDIR:-/tmp}/tumulte-cluster.XXXXXX" >"$dir/postgres-folder"
     fi
@@ -63,9 +64,14 @@ end() {
     exit "${1:-0}"
 }
 
-scripts/setup.sh test
-find_swift
-build_release
+if [ -n "${TUMULTE_BINARY:-}" ]; then
+    BINARY=$TUMULTE_BINARY
+    [ -x "$BINARY" ] || fail "TUMULTE_BINARY is no program: $BINARY"
+else
+    scripts/setup.sh test
+    find_swift
+    build_release
+fi
 for number in "${!names[@]}"; do
     for port in $((first + number)) $((first + 100 + number)); do
         ! answers "$port" || fail "127.0.0.1:$port is taken: choose other ports with TUMULTE_PORT=9081 make cluster"
@@ -79,7 +85,7 @@ trap 'end 1' EXIT
 trap 'end 0' INT TERM
 DATABASE_URL=$(scripts/postgres.sh start "$postgres")
 REDIS_URL=$(scripts/redis.sh start "$dir/redis")
-export DATABASE_URL REDIS_URL TUMULTE_CLUSTER_SECRET_FILE=$ROOT/$dir/cluster-secret
+export DATABASE_URL REDIS_URL TUMULTE_CLUSTER_SECRET_FILE=$dir/cluster-secret
 "$BINARY" migrate
 # In process groups of their own: Ctrl-C is for this script, which ends them in order.
 set -m

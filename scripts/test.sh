@@ -53,6 +53,8 @@ if stage 'build, release' scripts/build.sh; then
         .cache/venv/bin/python Tests/EndToEnd/recovery.py || true
     stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
     stage 'end to end: nodes come and go' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_moves.py || true
+    together 'end to end: edges of a cluster' 'python Tests/EndToEnd/cluster_edges.py' \
+        'end to end: make cluster' 'python Tests/EndToEnd/cluster_command.py'
     stage 'end to end: stores of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_stores.py || true
     stage 'end to end: cluster crowd' limit 300 .cache/venv/bin/python Tests/EndToEnd/cluster_crowd.py || true
     stage 'end to end: network of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_network.py || true
