@@ -2,8 +2,8 @@
 time that never was start over."""
 
 import asyncio
-import os
 import pathlib
+import shlex
 import signal
 import subprocess
 
@@ -17,9 +17,22 @@ arguments = suite.parser("cluster backup")
 ARGUMENTS = arguments.parse_args()
 
 
-def tool(*words):
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, (words, done.stderr)
+def documented(program, url, dump):
+    """Runs the command of deploy/README.md that calls this program, on the database `url` and not in a container."""
+    lines = (database.ROOT / "deploy" / "README.md").read_text().splitlines()
+    (line,) = (line for line in lines if f" {program} " in line)
+    command = line[line.index(f"{program} ") :]
+    assert command.count("tumulte.dump") == 1 and " -U tumulte " in command, command
+    command = command.replace("tumulte.dump", shlex.quote(str(dump))).replace(" -U tumulte ", " ", 1)
+    if program == "pg_restore":
+        assert " -d tumulte " in command, command
+        command = command.replace(" -d tumulte ", " ", 1)
+        command = command.replace(f"{program} ", f"{program} -d {shlex.quote(url)} ", 1)
+    else:
+        assert " tumulte >" in command, command
+        command = command.replace(" tumulte >", f" {shlex.quote(url)} >", 1)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and not done.stderr, (command, done.stderr)
 
 
 async def ballots(cluster, poll, first, count, option):
@@ -47,9 +60,9 @@ async def a_cluster_comes_back_from_a_backup_and_clients_start_over():
         ended = await client.poll(cluster.b, await client.campaign(cluster.b), type="UNIQUE", durationSeconds=1800)
         await ballots(cluster, kept, 0, 60, option=0)
         await ballots(cluster, ended, 0, 30, option=2)
-        dump = pathlib.Path(cluster.a.folder) / "backup.sql"
-        # What OPERATIONS.md tells: a dump is a picture of one moment, so it may be taken while people vote.
-        await asyncio.to_thread(tool, "pg_dump", "--format=plain", f"--file={dump}", cluster.url)
+        dump = pathlib.Path(cluster.a.folder) / "tumulte.dump"
+        # A dump is a picture of one moment, so it may be taken while people vote.
+        await asyncio.to_thread(documented, "pg_dump", cluster.url, dump)
 
         await ballots(cluster, kept, 60, 40, option=1)
         assert (await client.cancel(cluster.c, ended)).status == 200
@@ -60,11 +73,7 @@ async def a_cluster_comes_back_from_a_backup_and_clients_start_over():
                 places[poll["campaignId"]] = {"epoch": follower.position[0], "seq": follower.position[1]}
 
         await stop(cluster)
-        server, name = cluster.url.rsplit("/", 1)
-        maintenance = os.environ["TUMULTE_TEST_POSTGRES"]
-        await asyncio.to_thread(database.sql, maintenance, f"DROP DATABASE {name} WITH (FORCE)")
-        await asyncio.to_thread(database.sql, maintenance, f"CREATE DATABASE {name}")
-        await asyncio.to_thread(tool, "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", cluster.url, "-f", str(dump))
+        await asyncio.to_thread(documented, "pg_restore", cluster.url, dump)
         await asyncio.gather(*(node.start() for node in cluster.all()))
         await cluster.settled()
 

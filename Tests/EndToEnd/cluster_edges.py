@@ -8,13 +8,40 @@ import signal
 
 import client
 import http1
+import node as nodes
 import suite
 from client import position
 from cluster_nodes import Cluster
 from node import until
 from suite import test, within
 
+WEIGHTS = {"a": 1, "b": 2, "c": 1}
 LAUNCH = {"question": "Left or right?", "options": ["left", "right", "back"], "type": "UNIQUE", "durationSeconds": 1800}
+
+
+class Mixed(Cluster):
+    """`a` and `c` are told everything by variables; `b` as deploy/stack.yml does it: secrets by files, and its address not
+    at all. `b` has twice the others' weight, too."""
+
+    def node(self, name):
+        node = super().node(name)
+        if name != "b":
+            return node
+        for variable in ("DATABASE_URL", "REDIS_URL", "TUMULTE_CLUSTER_SECRET"):
+            path = node.folder / variable
+            path.write_text(node.environment.pop(variable) + "\n")
+            node.environment[f"{variable}_FILE"] = str(path)
+        port = node.environment.pop("TUMULTE_ADVERTISE").rsplit(":", 1)[1]
+        node.environment |= {"TUMULTE_CLUSTER": f"0.0.0.0:{port}", "TUMULTE_WEIGHT": str(WEIGHTS[name])}
+        return node
+
+    async def settled(self):
+        expected = {name: 4096 * weight // sum(WEIGHTS.values()) for name, weight in WEIGHTS.items()}
+
+        async def is_settled():
+            return await self.shares() == expected
+
+        await until(is_settled, what=f"the shares {expected}")
 
 
 def binary(node):
@@ -151,13 +178,27 @@ async def binary_clients_vote_and_follow_on_a_node_that_does_not_own_the_poll():
             assert ours["data"]["votes"] == [101, 100, 101], ours["data"]
             assert ours["data"]["channels"] == [{"channel": "süd", "totalVotes": 1, "votes": [1, 0, 0]}], ours["data"]
             assert (await socket.vote(poll, 0, voter="late"))["code"] == "poll_closed"
+            # An operator empties the node: its clients stay, and are served as before; its container is well.
+            other = await client.poll(cluster.c, campaign, type="UNIQUE", durationSeconds=1800)
+            status, out, err = await nodes.command("drain", "c", "--url", cluster.b.base)
+            assert status == 0, out + err
+
+            async def is_draining():
+                return (await http1.request(cluster.c, "GET", "/health/ready")).status == 503
+
+            await until(is_draining, what="the node to say that it drains")
+            status, out, err = await nodes.command("health", "--url", cluster.c.base)
+            assert status == 0, (status, out + err)
+            assert (await socket.vote(other, 2, voter="ann"))["status"] == "counted"
+            await socket.event("poll:update", where=lambda data: data["votes"] == [0, 0, 1])
         await tally_is(cluster, poll, [101, 100, 101])
+        await tally_is(cluster, other, [0, 0, 1])
 
 
 @test
 @within(120)
 async def a_request_that_is_repeated_on_another_node_under_its_key_has_one_effect():
-    async with Cluster() as cluster:
+    async with Mixed() as cluster:
 
         async def post(name, path, body, key):
             return await http1.request(cluster.nodes[name], "POST", path, body, headers={"Idempotency-Key": key})

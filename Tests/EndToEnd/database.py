@@ -86,6 +86,14 @@ class Server:
     def start(self):
         assert self._script("start").strip() == self.url, "the server came back elsewhere"
 
+    def listen_on(self, address, network):
+        """From now on the server listens on this address, too, for clients of that network."""
+        with open(self.folder / "data" / "pg_hba.conf", "a") as rules:
+            rules.write(f"host all all {network} scram-sha-256\n")
+        self.stop()
+        self.environment["POSTGRES_SETTINGS"] = f"-c listen_addresses=127.0.0.1,{address}"
+        self.start()
+
     def stop(self):
         """As an administrator does: sessions are ended, nothing else is lost."""
         self._script("stop")

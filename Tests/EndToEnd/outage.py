@@ -11,8 +11,10 @@ import client
 import database
 import election
 import http1
+import node as nodes
 import suite
 from node import BINARY, Node, until
+from proxy import Proxy
 from suite import test, within
 
 STRANGERS = itertools.count()
@@ -285,6 +287,44 @@ async def a_node_that_slept_while_another_took_over_leaves_and_does_no_harm():
                 assert (await client.read_poll(second, poll))["totalVotes"] == 21
                 epochs = database.sql(url, "SELECT count(DISTINCT epoch) FROM journal")
                 assert epochs == ["2"], epochs
+
+
+@test
+@within(300)
+async def a_container_is_healthy_once_its_node_was_ready_and_while_the_server_is_away():
+    async def health(node):
+        status, out, err = await nodes.command("health", "--url", node.base)
+        assert status in (0, 1), (status, out + err)
+        return status == 0
+
+    with database.Server() as server:
+        url = database.create(BINARY, server.url)
+        port = int(url.rsplit(":", 1)[1].split("/")[0])
+        async with Proxy(port) as proxy:
+            node = Node(DATABASE_URL=url.replace(f":{port}/", f":{proxy.port}/"))
+            assert not await health(node), "nobody is there"
+            proxy.swallow()
+            node.spawn()
+            try:
+
+                async def answers():
+                    try:
+                        return await http1.request(node, "GET", "/health/ready")
+                    except (OSError, EOFError, asyncio.IncompleteReadError):
+                        return None
+
+                reply = await until(answers, what="an answer")
+                assert (reply.status, reply.data["status"]) == (503, "starting"), reply.body
+                assert not await health(node), "it never was ready"
+                proxy.heal()
+                await until(node._ready, what="the node to be ready")
+                assert await health(node)
+                proxy.swallow()
+                assert await health(node)
+                proxy.cut()
+                assert await health(node)
+            finally:
+                node.kill()
 
 
 @test
