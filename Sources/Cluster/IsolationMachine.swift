@@ -31,6 +31,9 @@ public struct IsolationMachine: Sendable {
     /// Whether the node is cut off: it gives its slots away.
     public var isIsolated: Bool { if case .isolated = state { true } else { false } }
 
+    /// Whether the node reached half of the others when it last looked.
+    public var reachesHalf: Bool { if case .connected = state { true } else { false } }
+
     /// Whether the node may take slots: it has reached half of the nodes, and is not cut off.
     public var mayTake: Bool {
         switch state {

@@ -26,6 +26,16 @@ struct IsolationMachineTests {
         #expect(Self.connected.mayTake && !Self.connected.isIsolated)
     }
 
+    @Test func `who does not reach half is known at once, though it counts as cut off only later`() {
+        #expect(!IsolationMachine().reachesHalf && Self.connected.reachesHalf)
+        var machine = after(0, living: ["a", "b", "c"], reached: [])
+        #expect(!machine.reachesHalf && !machine.isIsolated)
+        machine = after(Self.patience, living: ["a", "b", "c"], reached: [])
+        #expect(!machine.reachesHalf && machine.isIsolated)
+        machine = after(0, living: ["a", "b", "c"], reached: ["c"], from: machine)
+        #expect(machine.reachesHalf)
+    }
+
     @Test(
         arguments: [
             (["a", "b", "c"], ["a"]), (["a", "b", "c"], ["c"]), (["a", "b", "c", "d"], ["a"]),

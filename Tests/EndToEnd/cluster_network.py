@@ -8,6 +8,7 @@ import time
 
 import client
 import http1
+import node as nodes
 import suite
 from cluster_nodes import Voting, all_see_the_tally, epochs, follow
 from namespaces import Network, as_root
@@ -71,6 +72,49 @@ async def votes_through_a_cut(cut, mend):
 
 
 @test
+@within(240)
+async def who_reaches_nothing_but_its_clients_sends_them_away_to_come_back_elsewhere():
+    async with Network(own_server=True) as cluster, contextlib.AsyncExitStack() as stack:
+        polls, sockets, places = [], [], []
+        for home in "ab":
+            campaign = await cluster.campaign_of(home)
+            polls.append(await client.poll(cluster.c, campaign, type="UNIQUE", durationSeconds=1800))
+            # From an address that the node reaches though it does not reach the stores.
+            connecting = client.websocket(cluster.a, local_addr=(cluster.aside, 0))
+            sockets.append(await stack.enter_async_context(connecting))
+            assert (await sockets[-1].subscribe(campaign["id"]))["op"] == "subscribed"
+            ack = await sockets[-1].vote(polls[-1], 1, voter="early")
+            assert ack["status"] == "counted", ack
+            places.append({"epoch": ack["epoch"], "seq": ack["seq"]})
+        cluster.part("a", "b", "c")
+        cluster.cut_stores("a")
+        since = time.monotonic()
+        # What is asked of it is answered: not done, or not known to be.
+        replies = await asyncio.gather(
+            *(socket.vote(poll, 0, voter=f"v{n}") for socket, poll in zip(sockets, polls) for n in range(20))
+        )
+        assert {reply.get("code") for reply in replies} <= {"unavailable", "timeout"}, replies[:3]
+        await cluster.settled("b", "c")
+        # Who follows what lives elsewhere is sent away, and who follows what the node takes for its own.
+        assert [await socket.close_code(120) for socket in sockets] == [4503, 4503], [socket.closed for socket in sockets]
+        took = time.monotonic() - since
+        # They come back on another node, with what they knew and with the votes of which they know nothing.
+        for poll, place in zip(polls, places):
+            async with client.websocket(cluster.b) as socket:
+                state = await socket.subscribe(poll["campaignId"], after=place)
+                assert state["op"] == "subscribed" and client.position(state) >= (place["epoch"], place["seq"]), state
+                assert state["recovered"] or state["poll"]["votes"][1] == 1, state
+                for number in range(20):
+                    ack = await socket.vote(poll, 0, voter=f"v{number}")
+                    assert ack["op"] == "ack" and ack["status"] in ("counted", "same"), ack
+        for poll in polls:
+            tally = await cluster.tallies(poll, "bc")
+            assert tally["votes"] == [20, 1, 0], tally
+        assert cluster.a.process.poll() is None, "it has heard of nothing"
+        print(f"figure: cut off from all but its clients: they were sent away after {took:.2f} s")
+
+
+@test
 @within(120)
 async def two_nodes_that_cannot_reach_each_other_speak_through_the_third():
     figure = await votes_through_a_cut(lambda cluster: cluster.part("a", "b"), lambda cluster: cluster.join("a", "b"))
@@ -104,6 +148,9 @@ async def who_reaches_no_peer_gives_its_slots_away_and_takes_part_again_later():
             # Its clients get a definite answer: what they ask for lives where it cannot reach.
             refused = await client.vote(cluster.a, aside, option=0, key="from nowhere")
             assert refused.status in (503, 504), refused.body
+            # It is well all the same: a supervisor that started it anew would gain nothing.
+            status, out, err = await nodes.command("health", "--url", cluster.a.base)
+            assert status == 0, (status, out + err)
             assert await ready(cluster.b) == (200, "ready") and await ready(cluster.c) == (200, "ready")
             cluster.join("a", "b", "c")
             await becomes(cluster.a, (200, "ready"), "the node to take part again")
@@ -151,4 +198,4 @@ async def who_reaches_nothing_is_replaced_and_leaves():
 if __name__ == "__main__":
     as_root()
     arguments = suite.parser("cluster network").parse_args()
-    suite.run(arguments.only, parallel=2)
+    suite.run(arguments.only, parallel=3)

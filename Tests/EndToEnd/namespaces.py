@@ -4,6 +4,7 @@ A cut is a wrong hardware address for the neighbour: what is sent to it vanishes
 Nothing but `ip` of iproute2 is needed, and the rights of root.
 """
 
+import asyncio
 import os
 import random
 import shutil
@@ -55,17 +56,31 @@ def why_not():
 
 
 class Network(Cluster):
-    """A cluster whose nodes are each in a namespace; clients and stores are on the machine, at the bridge's address."""
+    """A cluster whose nodes are each in a namespace; clients and stores are on the machine, at the bridge's address.
 
-    def __init__(self, names="abc"):
+    With `own_server` the nodes reach their database without a proxy in between: it sees their addresses, and none of them
+    is told which address it has.
+    """
+
+    def __init__(self, names="abc", own_server=False):
         if reason := why_not():
             skip(reason)
-        super().__init__(names)
+        super().__init__(names, own_server)
         self.number = NUMBERS.pop()
         self.bridge = f"tum{os.getpid() % 10_000_000:x}{self.number:x}"
 
     def address(self, name):
         return f"10.213.{self.number}.{11 + self.names.index(name)}"
+
+    @property
+    def gateway(self):
+        """The address of the stores."""
+        return f"10.213.{self.number}.1"
+
+    @property
+    def aside(self):
+        """Another address of the machine, from which clients reach a node that is cut off from the stores."""
+        return f"10.213.{self.number}.2"
 
     def space(self, name):
         return f"{self.bridge}-{name}"
@@ -74,10 +89,11 @@ class Network(Cluster):
         return f"{self.bridge}{name}"
 
     async def prepare(self):
-        gateway = f"10.213.{self.number}.1"
+        gateway = self.gateway
         self.stack.callback(ip, "link", "del", self.bridge, check=False)
         ip("link", "add", self.bridge, "type", "bridge")
-        ip("addr", "add", f"{gateway}/24", "dev", self.bridge)
+        for address in (gateway, self.aside):
+            ip("addr", "add", f"{address}/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
         for name in self.names:
             space = self.space(name)
@@ -94,6 +110,10 @@ class Network(Cluster):
         self.stores = {}
         for url in (self.url, self.redis.url):
             port = int(url.rsplit(":", 1)[1].split("/")[0])
+            if self.own_server and url == self.url:
+                await asyncio.to_thread(self.server.listen_on, gateway, f"10.213.{self.number}.0/24")
+                self.stores[url] = url.replace("@127.0.0.1:", f"@{gateway}:")
+                continue
             proxy = await self.stack.enter_async_context(Proxy(port, gateway))
             self.stores[url] = url.replace(f"@127.0.0.1:{port}/", f"@{gateway}:{proxy.port}/")
 
@@ -111,15 +131,24 @@ class Network(Cluster):
             "DATABASE_URL": self.stores[self.url],
             "REDIS_URL": self.stores[self.redis.url],
         }
+        if self.own_server:
+            del node.environment["TUMULTE_ADVERTISE"]
+            node.environment["TUMULTE_CLUSTER"] = f"0.0.0.0:{links}"
         return node
 
     def cut(self, sender, receiver):
         """What one node sends to another vanishes."""
-        ip("-n", self.space(sender), "neigh", "replace", self.address(receiver), "lladdr", NOWHERE, "dev", "eth0",
-           "nud", "permanent")  # fmt: skip
+        self._lose(sender, self.address(receiver))
 
     def mend(self, sender, receiver):
         ip("-n", self.space(sender), "neigh", "del", self.address(receiver), "dev", "eth0")
+
+    def cut_stores(self, name):
+        """What a node sends to the stores vanishes."""
+        self._lose(name, self.gateway)
+
+    def _lose(self, sender, address):
+        ip("-n", self.space(sender), "neigh", "replace", address, "lladdr", NOWHERE, "dev", "eth0", "nud", "permanent")
 
     def part(self, one, *others):
         for other in others:

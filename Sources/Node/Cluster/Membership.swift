@@ -91,6 +91,9 @@ actor Membership {
     /// Whether it reaches enough of the others, and what the database was told of that.
     var isolation = IsolationMachine()
     var isAnnouncedAway = false
+    /// Whom the database named when it last answered, and whether followers were told since that it does not.
+    var lastNamed: [LeasedNode] = []
+    var isSendingAway = false
     private(set) var isStopping = false
     var isBusy = false
     private var rounds: Task<Void, Never>?
@@ -174,6 +177,7 @@ actor Membership {
                 try await round()
             } catch {
                 parts.log.warn("cluster.round_failed", [("reason", .string("\(error)"))])
+                lookAroundUntold()
             }
             guard !isStopping else { return }
             await alarm.sleep(isBusy ? Self.busyInterval : Self.calmInterval)
