@@ -27,6 +27,15 @@ func makeDatabase() async throws -> String {
     return url
 }
 
+/// Runs SQL.
+func runSQL(_ url: String, _ script: String) async throws {
+    try await withPool(url) { pool, deadline in
+        try await pool.withConnection(.read, deadline: deadline) { connection async throws(PostgresError) in
+            try await connection.run(script: script, deadline: deadline)
+        }
+    }
+}
+
 private func withPool(
     _ url: String, _ body: @escaping @Sendable (PostgresPool, MonotonicTime) async throws -> Void
 ) async throws {

@@ -89,10 +89,8 @@ actor AdminDesk {
     private func answer(_ query: AdminQuery) async throws -> [UInt8] {
         switch query {
         case .placement(let withOwners):
-            let voices = await voices(.status) { bytes throws(BinaryError) in try RoadCodec.status(bytes) }
-            let own = await parts.inspector.status()
+            let answers = await statuses()
             let leases = try await database?.leases() ?? []
-            let answers = [(database?.identity.incarnation ?? 0, own)] + voices
             let steps = answers.reduce(into: [:]) { $0.merge($1.1.steps) { first, _ in first } }
             return AdminDocuments.placement(
                 try await picture(steps: steps), withOwners: withOwners, statuses: answers, leases: leases)
@@ -141,6 +139,13 @@ actor AdminDesk {
         let version = try await database.placementVersion()
         return PlacementPicture(
             version: version, nodes: nodes, holdings: holdings, steps: steps, here: database.identity.incarnation)
+    }
+
+    /// What the nodes say of themselves, this one first.
+    private func statuses() async -> [(UInt128, PeerStatus)] {
+        let voices = await voices(.status) { bytes throws(BinaryError) in try RoadCodec.status(bytes) }
+        let own = await parts.inspector.status()
+        return [(database?.identity.incarnation ?? 0, own)] + voices
     }
 
     /// What the peers answer, each with its incarnation; those that do not are left out.
@@ -206,8 +211,10 @@ actor AdminDesk {
         guard let database else {
             return AdminDocuments.diff(nil, board: .unused, versions: (nil, nil), names: [:])
         }
+        let living = Set(try await database.nodes().map(\.incarnation))
         let before = try await database.holdings()
         let board = await board()
+        let voices = PlacementDiff.Voices(await statuses()) { first, _ in first }
         let view = await view(from: database)
         let after = try await database.holdings()
         let nodes = try await database.nodes()
@@ -216,7 +223,8 @@ actor AdminDesk {
         if case .table(_, let table) = board { for member in table.members { names[member.incarnation] = member.name } }
         for node in nodes { names[node.incarnation] = node.name }
         let diff = PlacementDiff(
-            before: before, after: after, living: Set(nodes.map(\.incarnation)), redis: board.owners, node: view)
+            before: before, after: after, living: living.intersection(nodes.map(\.incarnation)), board: board,
+            node: view, voices: voices)
         let known = parts.cluster?.board.known.now
         return AdminDocuments.diff(diff, board: board, versions: (version, known), names: names)
     }

@@ -237,7 +237,7 @@ enum AdminDocuments {
         names: [UInt128: String]
     ) -> [UInt8] {
         JSONDocument.object { document in
-            document.field("converged", (diff?.count ?? 0) == 0 && board.isSound)
+            document.field("converged", (diff?.isEmpty ?? true) && board.isSound)
             document.field("redis", board.word)
             document.object("versions") { document in
                 document.field("database", versions.database)
@@ -256,6 +256,16 @@ enum AdminDocuments {
                         guard let owner = view else { document.null(name); continue }
                         document.object(name) { append(owner, names[owner], to: &$0) }
                     }
+                    document.array("served", entry.served) { document, node in
+                        document.object { append(node, names[node], to: &$0) }
+                    }
+                }
+            }
+            document.array("nodes", diff?.stragglers ?? []) { document, straggler in
+                document.object { document in
+                    append(straggler.node, names[straggler.node], to: &document)
+                    document.field("answered", straggler.version != nil)
+                    document.field("version", straggler.version)
                 }
             }
         }

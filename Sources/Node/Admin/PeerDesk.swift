@@ -14,13 +14,15 @@ struct NodeInspector: Sendable {
     let subscribers: SubscriberBoard
     let metrics: NodeMetrics
     /// `nil` for a node alone.
-    let membership: Membership?
+    let cluster: ClusterRuntime?
 
     func status() async -> PeerStatus {
-        let steps = await membership?.steps ?? [:]
+        let steps = await cluster?.membership.steps ?? [:]
+        var served = SlotSet()
+        for shard in shards { for slot in await shard.served { served.insert(slot) } }
         return PeerStatus(
             campaigns: UInt64(max(0, metrics.campaigns.value)), connections: UInt64(max(0, metrics.connections.value)),
-            steps: steps)
+            tableVersion: cluster?.board.known.now ?? 0, served: served, steps: steps)
     }
 
     func campaign(_ campaign: CampaignID) async -> PeerCampaign {

@@ -29,6 +29,9 @@ extension Shard {
         return SlotLook(epoch: open.ledger.epoch, tail: open.ledger.committedThrough)
     }
 
+    /// The slots that are served here.
+    var served: [Slot] { slots.keys.filter { look(at: $0) != nil } }
+
     /// A campaign that is served here; `nil` for any other.
     func look(at campaign: CampaignID) async -> CampaignLook? {
         let slot = Slot(of: campaign)

@@ -1,7 +1,8 @@
 // What nodes ask each other about themselves, for whoever asks any of them: forms 5 and 6 of a request. They are answered
 // by the node that is asked, not by the owner of a slot, and change nothing.
 //
-//   status     form 5                  answered by: campaigns, connections, count, then for each slot on its way: slot, step
+//   status     form 5                  answered by: campaigns, connections, version, served, count, then for each slot on
+//                                      its way: slot, step
 //   campaign   form 6, campaign        answered by: clients, owner?
 //   owner      epoch, lsn, active, deleted, seq, poll?
 
@@ -30,6 +31,10 @@ struct PeerStatus: Sendable, Equatable {
     let campaigns: UInt64
     /// Of clients.
     let connections: UInt64
+    /// The newest placement table that it knows; 0 where it knows none.
+    var tableVersion: UInt64 = 0
+    /// Slots whose commands it applies: open, not on their way to another node, not fenced.
+    var served = SlotSet()
     /// Slots on their way that it has to do with.
     let steps: [Slot: MoveStep]
 }
@@ -70,6 +75,10 @@ extension RoadCodec {
     static func append(_ status: PeerStatus, to output: inout [UInt8]) {
         BinaryWriter.unsigned(status.campaigns, to: &output)
         BinaryWriter.unsigned(status.connections, to: &output)
+        BinaryWriter.unsigned(status.tableVersion, to: &output)
+        let served = status.served.shortest
+        BinaryWriter.count(served.count, to: &output)
+        output.append(contentsOf: served)
         BinaryWriter.count(status.steps.count, to: &output)
         for (slot, step) in status.steps.sorted(by: { $0.key.index < $1.key.index }) {
             BinaryWriter.unsigned(UInt64(slot.index), to: &output)
@@ -81,6 +90,11 @@ extension RoadCodec {
         var cursor = BinaryCursor()
         let campaigns = try cursor.unsigned(bytes)
         let connections = try cursor.unsigned(bytes)
+        let tableVersion = try cursor.unsigned(bytes)
+        var served: [UInt8] = []
+        for _ in 0..<(try cursor.count(bytes, limit: SlotSet.byteCount, "served")) {
+            served.append(try cursor.byte(bytes))
+        }
         var steps: [Slot: MoveStep] = [:]
         for _ in 0..<(try cursor.count(bytes, limit: Slot.count, "steps")) {
             let slot = try cursor.unsigned(bytes)
@@ -89,7 +103,9 @@ extension RoadCodec {
             steps[Slot(UInt16(slot))] = MoveStep(rawValue: try cursor.byte(bytes)) ?? .releasing
         }
         try cursor.finish(bytes)
-        return PeerStatus(campaigns: campaigns, connections: connections, steps: steps)
+        return PeerStatus(
+            campaigns: campaigns, connections: connections, tableVersion: tableVersion, served: SlotSet(first: served),
+            steps: steps)
     }
 
     static func append(_ campaign: PeerCampaign, to output: inout [UInt8]) {

@@ -162,10 +162,17 @@ enum PlacementTables {
         case "unreachable": text += "Redis cannot be reached\n"
         default: break
         }
-        var table = TextTable("SLOT", "DATABASE", "REDIS", "THIS NODE")
+        for node in answer.list("nodes") {
+            let version = node.text("version").map { "knows version \($0)" }
+            text += "\(party(node) ?? "-") \(version ?? "does not answer")\n"
+        }
+        var table = TextTable("SLOT", "DATABASE", "REDIS", "THIS NODE", "SERVED BY")
         for entry in answer.list("slots") {
             let views = [entry.object("database"), entry.object("redis"), entry.object("node")].map { party($0) }
-            table.add(entry.text("slot"), views[0], views[1], views[2])
+            let served = entry.list("served").compactMap { party($0) }
+            table.add(
+                entry.text("slot"), views[0], views[1], views[2],
+                served.isEmpty ? nil : served.joined(separator: ", "))
         }
         if !table.isEmpty { text += table.text + "\n" }
         return text + (answer.isTrue("converged") ? "all agree" : "\(count) slots differ")

@@ -17,7 +17,7 @@ enum Usage {
           pin        fix the slot of a campaign to a node
           unpin      set it free again
           timeline   show who has had a slot
-          diff       compare what the database, Redis and a node say of placement
+          diff       compare what the database, Redis and the nodes say of placement
           verify     compare a live campaign with a replay of its journal
           simulate   run a cluster in one thread, in virtual time, with faults, and check it
           repair     give up damaged rows of the journal, offline
@@ -97,13 +97,15 @@ enum Usage {
         "timeline": """
         usage: tumulte timeline SLOT [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
-        Shows the newest 1,000 changes of hands of a slot, the oldest of them first.
+        Shows the newest 1,000 changes of hands of a slot, the oldest of them first: a claim of a slot that nobody had,
+        a hand-off in good order, a crash of the node before; and for how long nobody served it.
         """,
         "diff": """
         usage: tumulte diff [--url http://127.0.0.1:8080] [--admin-token TOKEN] [--json]
 
-        Compares who owns which slot in the database, in Redis and as the node sees it. Exit status 1 where they
-        differ; while slots move that is nothing bad.
+        Compares who owns which slot in the database, in Redis and as the node sees it, and which slots the nodes say
+        that they serve; names nodes that do not answer or know an old table. Exit status 1 where they differ; while
+        slots move that is nothing bad.
         """,
         "simulate": """
         usage: tumulte simulate [--seeds 200] [--first 1] [--threads 2] [--twice] [--verbose] [--plant NAME]

@@ -133,7 +133,7 @@ public actor NodeServer {
                 parts: AdminDesk.Parts(
                     nodeName: configuration.nodeName, store: store, cluster: nil, directory: directory,
                     inspector: NodeInspector(
-                        shards: shards, subscribers: subscribers, metrics: metrics, membership: nil),
+                        shards: shards, subscribers: subscribers, metrics: metrics, cluster: nil),
                     edges: edgeInboxes, health: health, clock: clock, beside: beside, log: log))
             return
         }
@@ -148,7 +148,7 @@ public actor NodeServer {
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
         let inspector = NodeInspector(
-            shards: shards, subscribers: subscribers, metrics: metrics, membership: cluster.membership)
+            shards: shards, subscribers: subscribers, metrics: metrics, cluster: cluster)
         peerDesk = PeerDesk(questions: questions, inspector: inspector, beside: beside)
         desk = AdminDesk(
             requests: adminRequests,

@@ -169,13 +169,18 @@ struct PlacementCommandTests {
             .diff,
             """
             {"converged":false,"redis":"table","versions":{"database":3,"redis":2,"node":2},"count":1,"slots":[
-            {"slot":4,"database":{"node":"a","incarnation":"i1"},"redis":null,"node":{"node":null,"incarnation":"i9"}}]}
+            {"slot":4,"database":{"node":"a","incarnation":"i1"},"redis":null,"node":{"node":null,"incarnation":"i9"},
+            "served":[{"node":"a","incarnation":"i1"},{"node":null,"incarnation":"i9"}]}],
+            "nodes":[{"node":"b","incarnation":"i2","answered":false,"version":null},
+            {"node":"c","incarnation":"i3","answered":true,"version":1}]}
             """)
         #expect(
             diff == """
                 versions: database 3, Redis 2, this node 2
-                SLOT  DATABASE  REDIS  THIS NODE
-                   4  a         -      i9
+                b does not answer
+                c knows version 1
+                SLOT  DATABASE  REDIS  THIS NODE  SERVED BY
+                   4  a         -      i9         a, i9
                 1 slots differ
                 """)
     }

@@ -159,36 +159,83 @@ struct PlacementDiffTests {
 
     private static let all = [UInt128?](repeating: 1, count: Slot.count)
 
+    private static func status(_ slots: some Sequence<Int>, version: UInt64 = 5) -> PeerStatus {
+        PeerStatus(
+            campaigns: 0, connections: 0, tableVersion: version, served: SlotSet(slots.map { Slot(UInt16($0)) }),
+            steps: [:])
+    }
+
+    private static func board(_ owners: [UInt128?], version: UInt64 = 5) -> PlacementDiff.Board {
+        let members = [UInt128(1), 2].map {
+            TableMember(incarnation: $0, name: "n\($0)", address: "h:1", weight: 1, isDraining: false)
+        }
+        return .table(version: version, PlacementTable(members: members, owners: owners, pins: [:]))
+    }
+
+    /// Of two nodes, 1 has every slot and 2 none, unless something else is said.
     private static func diff(
-        before: [SlotHolding] = holdings(1), after: [SlotHolding] = holdings(1), redis: [UInt128?]? = all,
-        node: [UInt128?] = all
+        before: [SlotHolding] = holdings(1), after: [SlotHolding] = holdings(1),
+        board: PlacementDiff.Board = board(all), node: [UInt128?] = all,
+        voices: PlacementDiff.Voices = [1: status(0..<Slot.count), 2: status([])]
     ) -> PlacementDiff {
-        PlacementDiff(before: before, after: after, living: [1, 2], redis: redis, node: node)
+        PlacementDiff(before: before, after: after, living: [1, 2], board: board, node: node, voices: voices)
     }
 
     @Test func `who agrees is not listed`() {
-        #expect(Self.diff().count == 0 && Self.diff().entries.isEmpty)
-        #expect(Self.diff(redis: nil).count == 0)
+        #expect(Self.diff().isEmpty && Self.diff().entries.isEmpty && Self.diff().stragglers.isEmpty)
+        #expect(Self.diff(board: .empty).isEmpty)
     }
 
     @Test func `each disagreement is listed with what everybody says`() {
         var (redis, node) = (Self.all, Self.all)
         redis[5] = 2
         node[9] = nil
-        let diff = Self.diff(redis: redis, node: node)
+        let diff = Self.diff(board: Self.board(redis), node: node)
         #expect(
             diff.entries == [
-                .init(slot: Slot(5), database: 1, redis: .some(2), node: 1),
-                .init(slot: Slot(9), database: 1, redis: .some(1), node: nil),
+                .init(slot: Slot(5), database: 1, redis: .some(2), node: 1, served: [1]),
+                .init(slot: Slot(9), database: 1, redis: .some(1), node: nil, served: [1]),
             ])
-        #expect(Self.diff(redis: nil, node: node).entries == [.init(slot: Slot(9), database: 1, redis: nil, node: nil)])
+        #expect(
+            Self.diff(board: .empty, node: node).entries
+                == [.init(slot: Slot(9), database: 1, redis: nil, node: nil, served: [1])])
+    }
+
+    @Test func `a slot is listed that its owner does not serve, that two serve, or that somebody else serves`() {
+        let served = Set(0..<Slot.count).subtracting([7, 8])
+        let diff = Self.diff(voices: [1: Self.status(served), 2: Self.status([8, 9])])
+        #expect(
+            diff.entries == [
+                .init(slot: Slot(7), database: 1, redis: .some(1), node: 1, served: []),
+                .init(slot: Slot(8), database: 1, redis: .some(1), node: 1, served: [2]),
+                .init(slot: Slot(9), database: 1, redis: .some(1), node: 1, served: [1, 2]),
+            ])
+        #expect(diff.stragglers.isEmpty)
+    }
+
+    @Test func `of an owner that does not answer nothing is said but that`() {
+        let silent = Self.diff(voices: [2: Self.status([])])
+        #expect(silent.entries.isEmpty && silent.stragglers == [.init(node: 1, version: nil)])
+        let other = Self.diff(voices: [2: Self.status([9])])
+        #expect(other.entries == [.init(slot: Slot(9), database: 1, redis: .some(1), node: 1, served: [2])])
+    }
+
+    @Test func `who knows an older table than Redis has, or than another node knows, is listed`() {
+        let voices = [1: Self.status(0..<Slot.count), 2: Self.status([], version: 4)] as PlacementDiff.Voices
+        let behind = PlacementDiff.Straggler(node: 2, version: 4)
+        #expect(Self.diff(voices: voices).stragglers == [behind])
+        #expect(Self.diff(board: .empty, voices: voices).stragglers == [behind])
+        let all = Self.diff(board: Self.board(Self.all, version: 6), voices: voices)
+        #expect(all.count == 0 && all.stragglers == [.init(node: 1, version: 5), behind])
+        // No node has written such a version.
+        #expect(Self.diff(board: Self.board(Self.all, version: 1 << 53), voices: voices).stragglers == [behind])
     }
 
     @Test func `a slot that moved while all were asked is left out, a dead owner is nobody`() {
-        let moved = Self.diff(after: Self.holdings(1, changed: [7: 2]), redis: Self.all)
+        let moved = Self.diff(after: Self.holdings(1, changed: [7: 2]))
         #expect(moved.count == 0)
         let dead = Self.diff(before: Self.holdings(1, changed: [7: 3]), after: Self.holdings(1, changed: [7: 3]))
-        #expect(dead.entries == [.init(slot: Slot(7), database: nil, redis: .some(1), node: 1)])
+        #expect(dead.entries == [.init(slot: Slot(7), database: nil, redis: .some(1), node: 1, served: [1])])
     }
 
     @Test func `all are counted where not all are listed`() {

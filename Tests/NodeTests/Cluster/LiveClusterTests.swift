@@ -12,7 +12,7 @@ import Testing
 
 /// Nodes that share a database.
 final class LiveCluster: Sendable {
-    private let url: String
+    let url: String
     private let nodes = Locked<[String: NodeServer]>([:])
     /// Lines of the nodes' logs about links that opened.
     let opened = Locked<[String]>([])

@@ -12,7 +12,10 @@ struct PeerQuestionTests {
     private static let statuses = [
         PeerStatus(campaigns: 0, connections: 0, steps: [:]),
         PeerStatus(
-            campaigns: 12, connections: .max,
+            campaigns: 1, connections: 2, tableVersion: 1 << 52, served: SlotSet([Slot(0), Slot(9)]),
+            steps: [Slot(7): .opening, Slot(4095): .opening]),
+        PeerStatus(
+            campaigns: 12, connections: .max, tableVersion: 3, served: SlotSet((0..<4096).map { Slot($0) }),
             steps: Dictionary(
                 uniqueKeysWithValues: (0..<Slot.count).map {
                     (Slot(UInt16($0)), MoveStep.allCases[$0 % MoveStep.allCases.count])
@@ -50,10 +53,40 @@ struct PeerQuestionTests {
             #expect(throws: BinaryError.self) { try RoadCodec.status(longer.span) }
         }
         // Slot 4096 is none; step 9 is one that a later release may know.
-        let slot: [UInt8] = [0, 0, 1, 0x80, 0x20, 1]
+        let slot: [UInt8] = [0, 0, 0, 0, 1, 0x80, 0x20, 1]
         #expect(throws: BinaryError.self) { try RoadCodec.status(slot.span) }
-        let step: [UInt8] = [0, 0, 1, 5, 9]
+        let step: [UInt8] = [0, 0, 0, 0, 1, 5, 9]
         #expect(try RoadCodec.status(step.span).steps == [Slot(5): .releasing])
+        // Slots up to 4095 have 512 bytes.
+        let most = [0, 0, 0, 0x80, 4] + [UInt8](repeating: 1, count: 512) + [0]
+        #expect(try RoadCodec.status(most.span).served == SlotSet((0..<512).map { Slot(8 * $0) }))
+        let more = [0, 0, 0, 0x81, 4] + [UInt8](repeating: 1, count: 513) + [0]
+        #expect(throws: BinaryError.self) { try RoadCodec.status(more.span) }
+    }
+
+    @Test func `no damaged byte of what a node says of itself goes unnoticed`() throws {
+        for status in Self.statuses.prefix(2) {
+            let bytes = Self.bytes { RoadCodec.append(status, to: &$0) }
+            for index in bytes.indices {
+                for bit in 0..<8 {
+                    var damaged = bytes
+                    damaged[index] ^= 1 << bit
+                    if let read = try? RoadCodec.status(damaged.span) { #expect(read != status, "byte \(index)") }
+                }
+            }
+        }
+    }
+
+    @Test func `a set of slots holds what was put in, in as few bytes as that needs`() {
+        #expect(SlotSet().shortest.isEmpty)
+        var set = SlotSet()
+        for index in [UInt16(4), 13, 700, 4095] {
+            #expect(!set.contains(Slot(index)))
+            set.insert(Slot(index))
+            #expect(set.contains(Slot(index)) && set.shortest.count == Int(index) / 8 + 1)
+        }
+        #expect((0..<4096).filter { set.contains(Slot($0)) } == [4, 13, 700, 4095])
+        #expect(SlotSet(first: Array(set.shortest)) == set)
     }
 
     @Test func `what a node says of a campaign arrives as it was sent`() throws {

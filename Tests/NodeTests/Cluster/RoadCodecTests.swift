@@ -142,7 +142,8 @@ struct RoadCodecTests {
             "status": bytes {
                 RoadCodec.append(
                     PeerStatus(
-                        campaigns: 12, connections: 300, steps: [Slot(4095): .opening, Slot(7): .releasing]), to: &$0)
+                        campaigns: 12, connections: 300, tableVersion: 259, served: SlotSet([Slot(0), Slot(9)]),
+                        steps: [Slot(4095): .opening, Slot(7): .releasing]), to: &$0)
             },
             "question campaign": bytes { RoadCodec.append(.campaign(campaign), to: &$0) },
             "campaign": bytes {

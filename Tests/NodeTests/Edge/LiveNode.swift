@@ -9,7 +9,7 @@ import Platform
 
 /// Runs `body`, on a thread of its own, against a node with a fresh data folder; the node stops when it ends.
 func withLiveNode(
-    loops: Int = 1, _ body: @escaping @Sendable (TCPAddress) throws -> Void
+    loops: Int = 1, adminToken: String? = nil, _ body: @escaping @Sendable (TCPAddress) throws -> Void
 ) async throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tumulte-live-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -18,6 +18,7 @@ func withLiveNode(
     configuration.http = TCPAddress(bytes: [127, 0, 0, 1], port: 0)
     configuration.dataFolder = folder.path
     configuration.loopCount = loops
+    configuration.adminToken = adminToken.map { Array($0.utf8) }
     let node = try NodeServer(configuration, log: .silent)
     try await node.start()
     let address = await node.address
