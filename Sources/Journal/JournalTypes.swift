@@ -83,12 +83,16 @@ public struct SlotClaim: Hashable, Sendable {
     public let epoch: UInt64
     /// The lsn of the newest row or snapshot; 0 for a slot never written.
     public let tail: UInt64
+    /// The last sign of life of a node that had the slot and is dead: nanoseconds of this process's monotonic clock, below
+    /// zero where that began later. `nil` where nobody had the slot, where this node had it, or where it was handed over.
+    public let unservedSince: Int64?
 
     /// Takes what the claim returned.
-    public init(slot: Slot, epoch: UInt64, tail: UInt64) {
+    public init(slot: Slot, epoch: UInt64, tail: UInt64, unservedSince: Int64? = nil) {
         self.slot = slot
         self.epoch = epoch
         self.tail = tail
+        self.unservedSince = unservedSince
     }
 }
 

@@ -5,13 +5,14 @@ import Platform
 import Postgres
 public import Protocol
 
-/// How a change of hands went.
+/// How a change of hands went, in good order or after a crash.
 public struct HandOffReport: Hashable, Sendable {
     /// The slot.
     public let slot: Slot
     /// The epoch that began.
     public let epoch: UInt64
-    /// For how long nobody served it, in milliseconds.
+    /// For how long nobody served it, in milliseconds: from the last command that was applied to the moment when its new
+    /// owner served it; after a crash from the last sign of life of the owner before.
     public let pauseMilliseconds: Double
     /// Its newest row at that moment.
     public let tail: UInt64
@@ -51,7 +52,7 @@ extension PostgresJournal {
         try await core.rows(after: places)
     }
 
-    /// Notes how hand-offs went.
+    /// Notes how changes of hands went.
     public func note(_ reports: [HandOffReport]) async throws(JournalError) { try await core.note(reports) }
 }
 

@@ -22,16 +22,16 @@ public struct OwnershipChange: Hashable, Sendable {
     public let from: Party?
     /// Who got it.
     public let to: Party?
-    /// How: `hand-off` in good order, `claim` from a node that was declared dead.
+    /// How: `claim` of a slot that nobody had, `hand-off` in good order, `crash`: taken from a node that was dead.
     public let cause: String
-    /// For how long nobody served it, in milliseconds, where that was noted.
+    /// For how long nobody served it, in milliseconds, where that was noted; never of a `claim`.
     public let pauseMilliseconds: Double?
     /// The newest row at that moment, where that was noted.
     public let tail: UInt64?
 }
 
 extension PostgresJournal {
-    /// The newest changes of hands of a slot, the newest first. Claims of slots that nobody had are not among them.
+    /// The newest changes of hands of a slot, the newest first.
     public func changes(of slot: Slot, limit: Int) async throws(JournalError) -> [OwnershipChange] {
         try await core.changes(of: slot, limit: limit)
     }

@@ -150,7 +150,8 @@ actor PostgresJournalCore {
         if !lease.isLost {
             // Best effort: without it the next owner waits for the lease to lapse.
             _ = try? await pool.execute(
-                .lease, LeaseStatements.release, [.uuid(identity.incarnation)], deadline: deadline(1_000_000_000))
+                .lease, LeaseStatements.release, [.uuid(identity.incarnation), .float8(Double(lease.ttl) / 1e9)],
+                deadline: deadline(1_000_000_000))
         }
         tellWithheld()
         alarm.close()
@@ -281,8 +282,13 @@ enum LeaseStatements {
         WHERE incarnation = $1 AND NOT dead RETURNING 1
         """)
 
+    /// The last sign of life: like a renewal, so that `expires` tells of a dead node when it was last seen.
     static let release = PostgresStatement(
-        "lease.release", [.uuid], "UPDATE node_lease SET dead = true WHERE incarnation = $1")
+        "lease.release", [.uuid, .float8],
+        """
+        UPDATE node_lease SET dead = true, expires = clock_timestamp() + make_interval(secs => $2)
+        WHERE incarnation = $1 AND NOT dead
+        """)
 
     static let others = PostgresStatement(
         "lease.others", [.uuid],

@@ -177,9 +177,14 @@ final class PostgresStatements: Sendable {
         "claim.lock", [.int32Array],
         "SELECT slot, epoch, owner FROM slot_lease WHERE slot = ANY($1) ORDER BY slot FOR UPDATE")
 
-    /// Which of these owners live; a statement of its own, so that it sees what was true once the slots were locked.
-    let liveOwners = PostgresStatement(
-        "claim.owners", [.uuidArray], "SELECT incarnation FROM node_lease WHERE incarnation = ANY($1) AND NOT dead")
+    /// Which of these owners live, and how many milliseconds ago each last renewed its lease or gave it back, where a
+    /// lease lasts $2 seconds. A statement of its own, so that it sees what was true once the slots were locked.
+    let owners = PostgresStatement(
+        "claim.owners", [.uuidArray, .float8],
+        """
+        SELECT incarnation, dead, 1000 * (extract(epoch FROM clock_timestamp() - expires)::double precision + $2)
+        FROM node_lease WHERE incarnation = ANY($1)
+        """)
 
     /// Step 3, after the epochs were raised.
     let tails: PostgresStatement
@@ -194,11 +199,12 @@ final class PostgresStatements: Sendable {
         """)
 
     let logClaims = PostgresStatement(
-        "claim.log", [.int32Array, .int64Array, .uuidArray, .int64Array, .uuid, .text],
+        "claim.log", [.int32Array, .int64Array, .uuidArray, .int64Array, .uuid],
         """
         INSERT INTO ownership_log(slot, epoch, from_node, tail_lsn, to_node, cause)
-        SELECT c.slot, c.epoch, nullif(c.from_node, '00000000-0000-0000-0000-000000000000'), c.tail, $5, $6
+        SELECT c.slot, c.epoch, b.node, c.tail, $5, CASE WHEN b.node IS NULL THEN 'claim' ELSE 'crash' END
         FROM unnest($1, $2, $3, $4) AS c(slot, epoch, from_node, tail)
+        CROSS JOIN LATERAL (SELECT nullif(c.from_node, '00000000-0000-0000-0000-000000000000') AS node) AS b
         """)
 
     // MARK: - Recovery

@@ -75,7 +75,8 @@ struct ClusterRuntime: Sendable {
             Membership.Parts(
                 identity: identity, journal: parts.journal, directory: directory, peers: peers, linkLoops: linkLoops,
                 edges: parts.edges, shards: parts.shards, shardInboxes: parts.shardInboxes,
-                opener: SlotOpener(journal: parts.journal, shards: parts.shardInboxes, log: parts.log),
+                opener: SlotOpener(
+                    journal: parts.journal, shards: parts.shardInboxes, clock: clock, log: parts.log),
                 board: board, sightings: sightings, offers: offers, handOvers: handOvers,
                 workers: parts.surroundings.beside, routes: links.routes, onIsolation: onIsolation,
                 clock: clock, log: parts.log, onDrain: onDrain), loop: loops[0])

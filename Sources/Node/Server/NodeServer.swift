@@ -173,13 +173,14 @@ public actor NodeServer {
         let startedAt = clock.monotonic().nanoseconds
         let claims = try await journal.claim(slots)
         let index = try await journal.index(slots)
-        let opener = SlotOpener(journal: journal, shards: shardInboxes, log: log)
+        let opener = SlotOpener(journal: journal, shards: shardInboxes, clock: clock, log: log)
         let plan = SlotOpener.plan(claims: claims, index: index)
-        await opener.open(plan.urgent)
+        let urgent = await opener.open(plan.urgent)
         health.enter(.ready)
         noteRecovery("slots.urgent_open", plan.urgent.count, since: startedAt)
         opening = Task(executorPreference: beside) {
-            await opener.open(plan.rest)
+            let rest = await opener.open(plan.rest)
+            await self.store.note(urgent.reports + rest.reports, log: self.log)
             await self.noteRecovery("slots.all_open", claims.count, since: startedAt)
         }
         reopening = Task(executorPreference: beside) { await self.reopenFenced(opener) }

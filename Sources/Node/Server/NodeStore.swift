@@ -71,6 +71,14 @@ enum NodeStore: Sendable {
         self = .embedded(journal, lock)
     }
 
+    /// Notes how slots changed hands, where that is recorded.
+    func note(_ reports: [HandOffReport], log: Log) async {
+        guard case .database(let journal) = self else { return }
+        do throws(JournalError) { try await journal.note(reports) } catch {
+            log.warn("slots.changes_not_noted", [("reason", .string("\(error)"))])
+        }
+    }
+
     /// Connects where there is something to connect to. Returns once this node may claim slots; of a database it is
     /// then the only node, unless it is one of a cluster.
     func open(isAlone: Bool) async throws(JournalError) {

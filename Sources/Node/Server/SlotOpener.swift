@@ -8,12 +8,21 @@ import Protocol
 struct SlotOpener: Sendable {
     let journal: any Journal
     let shards: [Inbox<ShardMessage>]
+    let clock: any Clock
     let log: Log
 
     struct Item: Sendable {
         let claim: SlotClaim
         /// Whether the journal holds anything of this slot.
         let isEmpty: Bool
+    }
+
+    /// What became of slots that were to be opened.
+    struct Outcome: Sendable {
+        /// Those whose content could not be read now; they are refused until somebody opens them again.
+        var failed: [Item] = []
+        /// Of those that were taken from a node that was dead, how long nobody served them.
+        var reports: [HandOffReport] = []
     }
 
     /// Splits the slots into those that must be served before the node is ready and the others.
@@ -33,20 +42,28 @@ struct SlotOpener: Sendable {
     }
 
     /// Opens slots at their shards, in order.
-    ///
-    /// - Returns: those whose content could not be read now; they are refused until somebody opens them again.
     @discardableResult
-    func open(_ items: [Item]) async -> [Item] {
-        var failed: [Item] = []
+    func open(_ items: [Item]) async -> Outcome {
+        var outcome = Outcome()
         for item in items {
             let slot = item.claim.slot
             let result = await content(of: item)
-            if case .failure(let refusal) = result, refusal.mayPass { failed.append(item) }
+            if case .failure(let refusal) = result, refusal.mayPass { outcome.failed.append(item) }
             while !shards[Int(slot.index) % shards.count].post(.opened(slot, result)) {
                 await Task.yield()  // the shard is behind; it takes its queue as fast as it can
             }
+            if case .success = result, let report = report(item.claim) { outcome.reports.append(report) }
         }
-        return failed
+        return outcome
+    }
+
+    /// Of a slot that is open now.
+    private func report(_ claim: SlotClaim) -> HandOffReport? {
+        guard let since = claim.unservedSince else { return nil }
+        let pause = Int64(clock.monotonic().nanoseconds) - since
+        return HandOffReport(
+            slot: claim.slot, epoch: claim.epoch, pauseMilliseconds: Double(max(0, pause)) / 1_000_000,
+            tail: claim.tail)
     }
 
     private func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {

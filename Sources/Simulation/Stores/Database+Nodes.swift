@@ -18,7 +18,12 @@ extension Database {
         case ("lease.take", _): return takeLease(values)
         case ("lease.renew", _): return renewLease(values)
         case ("lease.release", _):
-            return changeNode(values) { $0.isDead = true }
+            guard case .float8(let seconds) = values[1] else { preconditionFailure(name) }
+            let expires = now.advanced(byMilliseconds: Int64(seconds * 1000))
+            return changeNode(values) { node in
+                if !node.isDead { node.expires = expires }
+                node.isDead = true
+            }
         case ("nodes.drain", _):
             guard case .bool(let isDraining) = values[1] else { preconditionFailure("nodes.drain") }
             return changeNode(values) { $0.isDraining = isDraining }

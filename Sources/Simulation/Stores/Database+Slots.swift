@@ -41,9 +41,15 @@ extension Database {
                 return (Self.rows([.int32, .int64, .uuid], rows), [])
             }
         case "claim.owners":
-            guard case .uuidArray(let owners) = values[0] else { preconditionFailure(name) }
+            guard case .uuidArray(let owners) = values[0], case .float8(let seconds) = values[1] else {
+                preconditionFailure(name)
+            }
             return DatabaseWork { [self] in
-                (Self.rows([.uuid], owners.filter { tables.isAlive($0) }.map { [.uuid($0)] }), [])
+                let rows = tables.nodes.filter { owners.contains($0.incarnation) }.map { node -> [PostgresValue] in
+                    let silence = Double(now.milliseconds - node.expires.milliseconds) + 1000 * seconds
+                    return [.uuid(node.incarnation), .bool(node.isDead), .float8(silence)]
+                }
+                return (Self.rows([.uuid, .bool, .float8], rows), [])
             }
         case "claim.take": return claim(values)
         case "claim.tails":

@@ -32,7 +32,9 @@ struct AdminAccessTests {
 
     /// Without one 401, with another 403.
     @Test(arguments: routes)
-    func `where there is an admin token, a request without it or with another is refused`(method: String, path: String) async throws {
+    func `where there is an admin token, a request without it or with another is refused`(method: String, path: String)
+        async throws
+    {
         try await withLiveNode(adminToken: "the-admins-own-token") { address in
             let client = try LiveClient(address)
             let body = method == "POST" ? #"{"node":"a"}"# : nil

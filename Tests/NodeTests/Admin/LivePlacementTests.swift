@@ -26,10 +26,54 @@ extension LiveClusterTests {
             #expect(slots(after) == ["b": 4096])
             let timeline = try data(try await query(cluster, "b", "/slots/\(slot)/timeline"))
             let change = try #require((timeline["changes"] as? [[String: Any]])?.last)
-            #expect(change["cause"] as? String == "claim" && change["lsn"] as? Int == 0, "\(change)")
+            #expect(change["cause"] as? String == "crash" && change["lsn"] as? Int == 0, "\(change)")
             // The database remembers names of the dead.
             #expect((change["from"] as? [String: Any])?["node"] as? String == "a")
             #expect((change["to"] as? [String: Any])?["node"] as? String == "b")
+            let paused = try await changes(cluster, of: slot) { $0.last?["pauseMs"] is Double }
+            #expect(paused.first?["cause"] as? String == "claim", "\(paused)")
+        }
+    }
+
+    /// Asks for a timeline until it is as it should be.
+    private func changes(
+        _ cluster: LiveCluster, of slot: Int, until isFine: ([[String: Any]]) -> Bool
+    ) async throws -> [[String: Any]] {
+        while true {
+            let timeline = try data(try await query(cluster, "b", "/slots/\(slot)/timeline"))
+            let changes = timeline["changes"] as? [[String: Any]] ?? []
+            if isFine(changes) { return changes }
+            await Task.yield()
+        }
+    }
+
+    @Test func `every owned slot tells since when, and its first claim, its hand-offs and their pauses are told`()
+        async throws
+    {
+        try await LiveCluster.with(["a"]) { cluster in
+            let alone = try await placement(cluster, at: "a") { isCalm($0, nodes: 1) }
+            for slot in [0, 77, 4095] {
+                let timeline = try data(try await query(cluster, "a", "/slots/\(slot)/timeline"))
+                let changes = try #require(timeline["changes"] as? [[String: Any]])
+                #expect(changes.count == 1 && changes[0]["cause"] as? String == "claim", "\(changes)")
+                #expect(changes[0]["from"] is NSNull && changes[0]["pauseMs"] is NSNull, "\(changes)")
+                #expect((changes[0]["to"] as? [String: Any])?["node"] as? String == "a", "\(changes)")
+                let report = try data(try await query(cluster, "a", "/slots/\(slot)"))
+                #expect(report["since"] as? String == changes[0]["at"] as? String, "\(report)")
+            }
+            try await cluster.start("b")
+            let both = try await placement(cluster, at: "b") { isCalm($0, nodes: 2) }
+            let moved = try #require((0..<4096).first { owners(both)[$0] != owners(alone)[$0] })
+            let joined = try await changes(cluster, of: moved) { $0.last?["pauseMs"] is Double }
+            #expect(joined.map { $0["cause"] as? String } == ["claim", "hand-off"], "\(joined)")
+            try await cluster.stop("a", isHurried: false)
+            let after = try await placement(cluster, at: "b") { isCalm($0, nodes: 1) }
+            #expect(slots(after) == ["b": 4096])
+            let given = try #require((0..<4096).first { owners(both)[$0] == "a" })
+            let left = try await changes(cluster, of: given) { $0.last?["pauseMs"] is Double }
+            #expect(left.map { $0["cause"] as? String } == ["claim", "hand-off"], "\(left)")
+            let report = try data(try await query(cluster, "b", "/slots/\(given)"))
+            #expect(report["since"] as? String == left.last?["at"] as? String && report["since"] is String)
         }
     }
 

@@ -16,7 +16,7 @@ extension Membership {
         if !unopened.isEmpty {
             let items = unopened.filter { held.served.contains($0.claim.slot) }
             unopened = []
-            unopened += await parts.opener.open(items)
+            await open(items)
         }
         var plain = held.given(holdings, to: me.incarnation).filter { !offered.isAwaited($0, at: now) }
         let doubtful = plain.filter {
@@ -51,12 +51,19 @@ extension Membership {
         do throws(JournalError) {
             let index = try await parts.journal.index(slots)
             let plan = SlotOpener.plan(claims: claims, index: index)
-            unopened += await parts.opener.open(plan.urgent + plan.rest)
+            await open(plan.urgent + plan.rest)
         } catch {
             // What comes for them waits; the next round opens them.
             unopened += claims.map { SlotOpener.Item(claim: $0, isEmpty: false) }
             parts.log.warn("cluster.slots_not_opened", [("reason", .string("\(error)"))])
         }
+    }
+
+    /// How long nobody served them is noted once all are open, so that the notes delay no slot.
+    private func open(_ items: [SlotOpener.Item]) async {
+        let outcome = await parts.opener.open(items)
+        unopened += outcome.failed
+        for report in outcome.reports { reports.postUnbounded(report) }
     }
 
     // MARK: - Offers
