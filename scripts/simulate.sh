@@ -26,7 +26,7 @@ say 'each seed twice'
 run --first 1001 --seeds 4 --twice
 
 # Each begins a little before the first seed that was seen to find it.
-for planted in ack-before-commit:1 for-key-share:5 event-skipped-on-resume:1 timer-lost-at-hand-off:25; do
+for planted in ack-before-commit:1 for-key-share:18 event-skipped-on-resume:1 timer-lost-at-hand-off:38; do
     plant=${planted%:*}
     say "planted: $plant"
     status=0

@@ -16,6 +16,12 @@ enum Fault {
     case crashInFlush(node: Int)
     case databaseAway
     case endSessions
+    /// A node and its peers do not reach each other; the stores and clients reach all of them.
+    case isolate(node: Int)
+    /// The operator drains a node, and takes it back.
+    case drain(node: Int)
+    /// The operator pins a campaign to a node, and sets it free.
+    case pin(node: Int)
 }
 
 struct PlannedFault {
@@ -41,16 +47,18 @@ struct FaultPlan {
             return
         }
         faults = (0..<1 + dice.below(4)).map { _ in
-            PlannedFault(
-                at: moment(), duration: dice.within(Span.milliseconds(200)...Span.seconds(6)),
-                fault: Self.fault(dice, nodeCount))
+            let (at, fault) = (moment(), Self.fault(dice, nodeCount))
+            var longest = Span.seconds(6)
+            // Until a node counts as cut off, and gives its slots away.
+            if case .isolate = fault { longest = Span.seconds(9) }
+            return PlannedFault(at: at, duration: dice.within(Span.milliseconds(200)...longest), fault: fault)
         }
     }
 
     private static func fault(_ dice: Dice, _ nodeCount: Int) -> Fault {
         let node = dice.below(nodeCount)
         let other = (node + 1 + dice.below(nodeCount - 1)) % nodeCount
-        switch dice.below(18) {
+        switch dice.below(22) {
         case 0...2: return .crash(node: node)
         case 16...17: return .crashInFlush(node: node)
         case 3...4: return .standStill(node: node)
@@ -62,6 +70,9 @@ struct FaultPlan {
         case 12: return dice.chance(50) ? .emptyTable : .putBackTable
         case 13: return .slowCommits(nanoseconds: dice.within(Span.milliseconds(100)...Span.seconds(5)))
         case 14: return .databaseAway
+        case 18...19: return .isolate(node: node)
+        case 20: return .drain(node: node)
+        case 21: return .pin(node: node)
         default: return .endSessions
         }
     }
@@ -101,6 +112,30 @@ extension Scenario {
             database.goAway()
             later(duration) { [self] in database.comeBack() }
         case .endSessions: database.endSome()
+        case .isolate(let node): for peer in nodes.indices where peer != node { cut(node, peer, false, duration) }
+        case .drain(let node): wish("nodes/node-\(node)/drain", for: duration)
+        case .pin(let node):
+            guard let campaign = campaigns.last else { return }
+            wish("placement/pins/\(campaign)", body: #"{"node":"node-\#(node)"}"#, for: duration)
+        }
+    }
+
+    /// The operator wishes something of any node, and takes it back after a while; either may fail, as nodes do.
+    private func wish(_ path: String, body: String = "", for duration: UInt64) {
+        ask("POST", path, body)
+        later(duration) { [self] in ask("DELETE", path, "") }
+    }
+
+    private func ask(_ method: String, _ path: String, _ body: String) {
+        guard let node = nodes.first(where: \.isServing) else { return }
+        var headers = ["Authorization: Bearer \(SimulatedNode.adminToken)"]
+        if body.isEmpty { headers.append("Content-Length: 0") }
+        HTTPCall(method, "/admin/" + path, body: body, headers: headers, at: node.http, from: clients) {
+            [self] answer in
+            world.note("the operator's \(method) \(path) is answered \(answer.status)")
+            // Nobody answers, it is so already or cannot be, the database does not answer.
+            guard ![0, 200, 404, 409, 503, 504].contains(answer.status) else { return }
+            checker.violation("\(method) \(path) is answered \(answer.status): \(answer.body)")
         }
     }
 

@@ -62,7 +62,11 @@ final class SimulatedNode: @unchecked Sendable {
         let life = life
         let log = Log(level: scenario.options.isVerbose ? .debug : .info, format: .text, clock: host) { [self] line in
             guard host.isAlive else { return }
-            scenario.world.note("\(name): " + String(decoding: line.dropLast(), as: UTF8.self))
+            let text = String(decoding: line.dropLast(), as: UTF8.self)
+            scenario.world.note("\(name): " + text)
+            if text.contains("cluster.hand_over_differs") {
+                scenario.checker.violation("\(name): what it was handed over is not what it read: \(text)")
+            }
         }
         do {
             let server = try NodeServer(configuration(host), surroundings, log: log) { [self] in declaredDead(life) }

@@ -96,8 +96,7 @@ extension Database {
                 [
                     .uuid($0.incarnation), .text($0.name), .text($0.address), .float8($0.weight),
                     .bool($0.isDraining), .bool($0.expires < now), .timestamp($0.started),
-                    // Nobody drains a node by hand here, and nobody pins a slot.
-                    .bool(false), .timestamp($0.expires),
+                    .bool($0.isAskedToDrain), .timestamp($0.expires),
                 ]
             })
     }

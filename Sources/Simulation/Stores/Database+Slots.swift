@@ -14,7 +14,7 @@ extension Database {
         case "nodes.holdings":
             return DatabaseWork { [self] in (holdings(), []) }
         case "nodes.version":
-            return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.epochSum)]]), []) }
+            return DatabaseWork { [self] in (Self.rows([.int64], [[.uint64(tables.ownershipVersion)]]), []) }
         case "nodes.owned":
             guard case .int32Array(let slots) = values[0], case .uuid(let owner) = values[1] else {
                 preconditionFailure(name)
@@ -65,12 +65,15 @@ extension Database {
 
     /// Made once for each change of hands: every node asks for it.
     private func holdings() -> PostgresResult {
-        if let known = knownHoldings, known.epochSum == tables.epochSum { return known.result }
+        if let known = knownHoldings, known.version == tables.ownershipVersion { return known.result }
         let rows = tables.leases.enumerated().map { slot, row -> [PostgresValue] in
-            [.int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null, .null]
+            [
+                .int32(Int32(slot)), .uint64(row.epoch), row.owner.map { .uuid($0) } ?? .null,
+                tables.pins[Int32(slot)].map { .text($0) } ?? .null,
+            ]
         }
         let result = Self.rows([.int32, .int64, .uuid, .text], rows)
-        knownHoldings = (tables.epochSum, result)
+        knownHoldings = (tables.ownershipVersion, result)
         return result
     }
 

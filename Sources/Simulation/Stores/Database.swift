@@ -36,7 +36,7 @@ final class Database: @unchecked Sendable {
     /// Told of slots that are given to a node.
     var onCession: ((_ target: UInt128, _ slots: [Int32]) -> Void)?
     /// The newest answer about all slots.
-    var knownHoldings: (epochSum: UInt64, result: PostgresResult)?
+    var knownHoldings: (version: UInt64, result: PostgresResult)?
     private var sessions: [ServerSession] = []
     private var lastTransaction: UInt64 = 0
     private var isAway = false
@@ -117,7 +117,7 @@ final class Database: @unchecked Sendable {
 
     func work(_ statement: PostgresStatement, _ values: [PostgresValue]) -> DatabaseWork {
         let work =
-            nodeWork(statement.name, values) ?? slotWork(statement.name, values)
+            nodeWork(statement.name, values) ?? wishWork(statement.name, values) ?? slotWork(statement.name, values)
             ?? journalWork(statement.name, values) ?? recoveryWork(statement.name, values)
         guard let work else { preconditionFailure("the simulated database does not know \(statement.name)") }
         return work

@@ -12,6 +12,7 @@ struct NodeRow {
     var expires: Timestamp
     var isDead = false
     var isDraining = false
+    var isAskedToDrain = false
 }
 
 struct LeaseRow {
@@ -54,10 +55,16 @@ struct Tables {
     /// Of all epochs, which only grow.
     var epochSum: UInt64 = 0
     var placementVersion: UInt64 = 0
+    /// Nodes by the slots that are fixed to them, and how often that has changed.
+    var pins: [Int32: String] = [:]
+    var pinChanges: UInt64 = 0
     var journal: [[UInt64: JournalRow]] = Array(repeating: [:], count: Slot.count)
     /// By campaign, then lsn.
     var snapshots: [UInt128: [UInt64: SnapshotRow]] = [:]
     var removed: [Int32: [UInt128: UInt64]] = [:]
+
+    /// Grows with every change of an owner or a pin.
+    var ownershipVersion: UInt64 { epochSum + pinChanges }
 
     func node(_ incarnation: UInt128) -> Int? { nodes.firstIndex { $0.incarnation == incarnation } }
 

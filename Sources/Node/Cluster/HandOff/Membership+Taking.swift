@@ -171,6 +171,12 @@ extension Membership {
         held.serve(ready.map { $0.0.slot })
         while let (claim, offer, slot) = ready.popLast() {
             let late = rows[claim.slot] ?? []
+            guard (late.last?.lsn ?? offer.through) == claim.tail else {
+                // The database did not give them in time.
+                parts.log.warn("cluster.hand_over_incomplete", [("slot", .integer(Int(claim.slot.index)))])
+                rest.append(claim)
+                continue
+            }
             if let content = Self.content(claim, offer, late, slot) {
                 await parts.opener.open(content)
                 parts.directory.note(claim.slot, .local, epoch: claim.epoch)
@@ -185,11 +191,10 @@ extension Membership {
         await serve(rest)
     }
 
-    /// A slot as its owner before left it; `nil` where that cannot be shown.
+    /// A slot as its owner before left it, all its rows read; `nil` where that is another state than the owner said.
     private static func content(
         _ claim: SlotClaim, _ offer: consuming Incoming, _ rows: [SealedRow], _ handed: HandedSlot
     ) -> OpenedSlot? {
-        guard (rows.last?.lsn ?? offer.through) == claim.tail else { return nil }
         let read = offer.campaigns
         offer.campaigns = []
         guard let campaigns = try? SlotReplay.campaigns(read, andRows: rows, slot: claim.slot) else { return nil }
