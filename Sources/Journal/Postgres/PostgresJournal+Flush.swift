@@ -114,7 +114,9 @@ extension PostgresJournalCore {
         do throws(PostgresError) {
             var missing = plan.lookedUp
             if !plan.inserted.isEmpty {
-                let committed = try await insert(plan.inserted.map { rows[$0] }, lane, comparison)
+                guard let committed = try await insert(plan.inserted.map { rows[$0] }, lane, comparison) else {
+                    return await flush(rows, lane)
+                }
                 for (index, isCommitted) in zip(plan.inserted, committed) {
                     if isCommitted { outcomes[index] = .committed } else { missing.append(index) }
                 }
@@ -170,9 +172,10 @@ extension PostgresJournalCore {
 
     /// Sends the fenced statement; for each row whether it was inserted. Rows that were placed behind a tail must not be
     /// sent once the tails were compared anew: the server may have lost what they follow, and they would leave a gap.
+    /// - Returns: `nil` where nothing was sent for that reason: the rows are to be placed again.
     private func insert(
         _ rows: [SealedRow], _ lane: FlushLane, _ comparison: UInt64
-    ) async throws(PostgresError) -> [Bool] {
+    ) async throws(PostgresError) -> [Bool]? {
         let values: [PostgresValue] = [
             .int32Array(rows.map { Int32($0.slot.index) }), .uint64Array(rows.map(\.lsn)),
             .uint64Array(rows.map(\.epoch)), .uuidArray(rows.map(\.flush)),
@@ -181,13 +184,12 @@ extension PostgresJournalCore {
             .uint64Array(rows.map(\.checksum)), .uuid(identity.incarnation),
         ]
         let limit = deadline(options.flushNanoseconds)
-        let result = try await pool.withConnection(.flush(lane.index), deadline: limit) {
+        let sent: PostgresResult? = try await pool.withConnection(.flush(lane.index), deadline: limit) {
             [comparisons = lane.comparisons, statement = statements.flush] connection async throws(PostgresError) in
-            guard comparisons.count == comparison else {
-                throw PostgresError(.notSent, .connectionLost, "the connection was replaced before the rows were sent")
-            }
+            guard comparisons.count == comparison else { return nil }
             return try await connection.execute(statement, values, deadline: limit)
         }
+        guard let result = sent else { return nil }
         var inserted: Set<RowPlace> = []
         for row in 0..<result.rowCount {
             inserted.insert(RowPlace(slot: try result.value(row, 0), lsn: try result.value(row, 1)))
