@@ -19,6 +19,9 @@ final class ScriptedJournal: Journal {
         /// Snapshots that were asked for.
         var committed: [SealedRow] = []
         var reads = 0
+        /// Snapshots are not answered for before `endReads`.
+        var areReadsHeld = false
+        var heldReads: [CheckedContinuation<Void, Never>] = []
         var recovery: [Slot: SlotRecovery] = [:]
     }
     let state = Locked(State())
@@ -46,7 +49,14 @@ final class ScriptedJournal: Journal {
         return recovery
     }
     func snapshot(of campaign: CampaignID, slot: Slot) async throws(JournalError) -> RecoveredSnapshot? {
-        state.withLock { state in
+        await withCheckedContinuation { continuation in
+            let isHeld = state.withLock { state in
+                if state.areReadsHeld { state.heldReads.append(continuation) }
+                return state.areReadsHeld
+            }
+            if !isHeld { continuation.resume() }
+        }
+        return state.withLock { state in
             state.reads += 1
             return state.stored[campaign]
         }
@@ -56,6 +66,16 @@ final class ScriptedJournal: Journal {
     func expireVoterData(before limit: Timestamp) async throws(JournalError) -> [TrimHolder] { [] }
     var statistics: JournalStatistics { JournalStatistics() }
     func close() async {}
+
+    /// Answers for snapshots, from now on and for those that were asked for.
+    func endReads() {
+        let held = state.withLock { state in
+            defer { state.heldReads = [] }
+            state.areReadsHeld = false
+            return state.heldReads
+        }
+        for continuation in held { continuation.resume() }
+    }
 
     /// The rows that wait for an outcome, oldest first.
     var waiting: [SealedRow] { state.withLock { $0.rows.flatMap(\.rows) } }

@@ -1,6 +1,7 @@
 // What the next owner gets of a campaign beside the journal.
 
 import Domain
+import Platform
 import Protocol
 
 /// A campaign on its way to another owner. Its state is in the journal; this is the rest, and what proves that the
@@ -12,6 +13,16 @@ struct HandedCampaign: Sendable {
 }
 
 extension CampaignActor {
+    /// As `wake`, while the slot is being given away: nothing is applied any more, but who waits is answered in time, and
+    /// what an edge had no room for is offered to it again.
+    func wakeFrozen() -> Turn {
+        expireReplies()
+        var turn = endTurn()
+        let delay = patience(context.clock.monotonic().nanoseconds)
+        turn.wakeAfter = delay == .max ? nil : delay
+        return turn
+    }
+
     /// Everything is committed and said, and nothing more comes. `nil` for a campaign that was deleted.
     func handOver() -> HandedCampaign? {
         guard !state.isDeleted else { return nil }

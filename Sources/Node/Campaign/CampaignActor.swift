@@ -176,7 +176,8 @@ import Protocol
         }
     }
 
-    func wakeAfter(_ monotonic: UInt64) -> UInt64? {
+    /// Nanoseconds until something is owed to somebody, whatever the campaign's own deadlines.
+    func patience(_ monotonic: UInt64) -> UInt64 {
         var soonest: UInt64 = .max
         if let delay = conflator.delay(at: monotonic), delay > 0 { soonest = delay }
         if let delay = snapshots.delay(at: monotonic), delay > 0 { soonest = min(soonest, delay) }
@@ -185,6 +186,11 @@ import Protocol
         }
         // An edge's queue was full: what it did not take is offered again.
         if outgoing.contains(where: { !$0.isEmpty }) { soonest = min(soonest, ShardLimits.offerAgainNanoseconds) }
+        return soonest
+    }
+
+    private func wakeAfter(_ monotonic: UInt64) -> UInt64? {
+        var soonest = patience(monotonic)
         if var deadline = state.nextDeadline {
             if let end = state.runningEndsAt, deadline >= end { deadline = Self.receiptDeadline(end) }
             let milliseconds = max(1, deadline.milliseconds(since: context.clock.now()))

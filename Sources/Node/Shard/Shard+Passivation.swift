@@ -52,6 +52,7 @@ extension Shard {
         if var activation = slot.activating.removeValue(forKey: campaign) {
             if activation.waiting.count < ShardLimits.waitingMessagesLimit {
                 activation.waiting.append(message)
+                noteWaiting(message)
             } else {
                 refuse([message], Self.tooManyWait)
             }
@@ -65,6 +66,7 @@ extension Shard {
         }
         slot.dormant[campaign] = nil
         slot.activating[campaign] = Activation(dormant: dormant, waiting: [message])
+        noteWaiting(message)
         let (journal, inbox, index) = (context.journal, inbox, slot.ledger.slot)
         activations[campaign] = Task.detached(executorPreference: context.beside) {
             let result = await Self.read(campaign, slot: index, through: dormant.lsn, journal)
@@ -117,7 +119,7 @@ extension Shard {
             let position = Position(epoch: slot.ledger.epoch, seq: activation.dormant.seq)
             let entry = register(actor(of: recovered, at: position), campaign, slot)
             noteTurn(entry, await entry.actor.wake(at: context.clock.now()))
-            for message in activation.waiting { await take(message) }
+            for message in activation.waiting.compactMap({ stillAwaited($0) }) { await take(message) }
         }
     }
 

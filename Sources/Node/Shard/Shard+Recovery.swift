@@ -47,7 +47,7 @@ extension Shard {
             }
         }
         // What waited goes first, in the order in which it came.
-        for message in waiting { await take(message) }
+        for message in waiting.compactMap({ stillAwaited($0) }) { await take(message) }
     }
 
     private func open(_ slot: Slot, _ content: OpenedSlot) async {

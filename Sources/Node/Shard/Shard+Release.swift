@@ -47,6 +47,25 @@ extension Shard {
         leaving = rest
     }
 
+    /// Keeps slots that do not come to rest, because the journal does not answer or an edge takes nothing: they would be
+    /// served by nobody for as long as that lasts.
+    func keepOverdue(at now: UInt64) async {
+        let overdue = leaving.filter { !$0.isFenced && $0.frozenAt + ShardLimits.releaseNanoseconds <= now }
+        guard !overdue.isEmpty else { return }
+        let time = context.clock.now()
+        for slot in overdue {
+            let completion = slot.leaving
+            slot.leaving = nil
+            leaving.removeAll { $0 === slot }
+            completion?(nil)
+            context.log.warn("slot.not_released", [("slot", .integer(Int(slot.ledger.slot.index)))])
+            // What fell due meanwhile was left to the next owner.
+            for entry in slot.campaigns.values.sorted(by: { $0.id < $1.id }) {
+                noteTurn(entry, await entry.actor.wake(at: time))
+            }
+        }
+    }
+
     private func isSettled(_ slot: OpenSlot) async -> Bool {
         guard slot.openRow.isEmpty, slot.ledger.isQuiet, slot.activating.isEmpty else { return false }
         for entry in slot.campaigns.values where !(await entry.actor.isSettled) { return false }

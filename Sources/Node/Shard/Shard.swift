@@ -49,6 +49,9 @@ actor Shard {
     var fencedSlots: Set<Slot> = []
     /// Slots that are being given away.
     var leaving: [OpenSlot] = []
+    /// When the first of the commands that wait for something to be opened may have waited for too long, monotonic
+    /// nanoseconds.
+    var overdueAt: UInt64 = .max
     private var timer: LoopTimer?
     private var timerAt: UInt64 = .max
     private var pump: Task<Void, Never>?
@@ -162,7 +165,7 @@ actor Shard {
                 slots[slot] = nil  // so that the queue is changed in place
                 waiting.append(.road(.commands(campaign, commands)))
                 slots[slot] = .opening(waiting: waiting)
-                return
+                return noteWaiting(.road(.commands(campaign, commands)))
             }
             error = ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000)
         case .open(let open)?:
@@ -260,7 +263,7 @@ actor Shard {
             slots[creation.slot] = nil
             waiting.append(.road(.create(creation)))
             slots[creation.slot] = .opening(waiting: waiting)
-            return
+            return noteWaiting(.road(.create(creation)))
         }
         guard slots[creation.slot] != nil else { return post(.again(.create(creation)), to: ticket.edge) }
         let error = ClientError(.unavailable, "the slot is not served now", retryAfterMilliseconds: 1000)
@@ -318,14 +321,16 @@ actor Shard {
         timerAt = .max
         let monotonic = context.clock.monotonic().nanoseconds
         let now = context.clock.now()
+        await keepOverdue(at: monotonic)
         while let first = deadlines.first, first.at <= monotonic {
             _ = deadlines.pop()
             guard let entry = campaigns[first.campaign], entry.wakeAt == first.at else { continue }
             entry.wakeAt = nil
-            // The next owner applies what is due by then.
-            guard entry.slot.leaving == nil else { continue }
-            noteTurn(entry, await entry.actor.wake(at: now))
+            // The next owner applies what is due by then; who waits for an answer is told in time all the same.
+            let isLeaving = entry.slot.leaving != nil
+            noteTurn(entry, isLeaving ? await entry.actor.wakeFrozen() : await entry.actor.wake(at: now))
         }
+        refuseOverdue(at: monotonic)
         await passivateIdle(at: monotonic)
         for slot in pausing where slot.ledger.retryAt.map({ $0 <= monotonic }) ?? false { queue(slot) }
     }
@@ -334,6 +339,8 @@ actor Shard {
         pausing.removeAll { $0.ledger.retryAt == nil }
         var next = min(deadlines.first?.at ?? .max, idles.first?.at ?? .max)
         for slot in pausing { next = min(next, slot.ledger.retryAt ?? .max) }
+        for slot in leaving { next = min(next, slot.frozenAt + ShardLimits.releaseNanoseconds) }
+        next = min(next, overdueAt)
         if outgoing.contains(where: { !$0.isEmpty }) {
             // An edge's queue was full: what it did not take is offered again.
             next = min(next, context.clock.monotonic().nanoseconds + ShardLimits.offerAgainNanoseconds)
@@ -364,6 +371,10 @@ enum ShardLimits {
     static let uncommittedBytesLimit = 64 * 1024 * 1024
     /// After how long a full edge is offered its messages again.
     static let offerAgainNanoseconds: UInt64 = 10_000_000
+    /// How long a slot may take to come to rest before it is given away; after it, it is served here again.
+    static let releaseNanoseconds: UInt64 = 2_000_000_000
+    /// Between two looks for commands that wait for their slot or campaign to be opened for too long.
+    static let overduePauseNanoseconds: UInt64 = 100_000_000
     /// Dormant campaigns of one shard that may be read back at once.
     static let activationsLimit = 64
     /// Comparisons with the journal that may run at once in one shard.
