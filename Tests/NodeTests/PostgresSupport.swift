@@ -51,3 +51,43 @@ private func withPool(
     group.shutdown()
     try result.get()
 }
+
+/// A table that nobody else can read or write until it is unlocked.
+final class LockedTable: Sendable {
+    private let group: LoopGroup
+    private let pool: PostgresPool
+    private let statement: PostgresStatement
+    private let deadline: MonotonicTime
+
+    /// Locks a table, for half a minute at most.
+    init(_ table: String, of url: String) async throws {
+        group = LoopGroup(count: 1, name: "lock")
+        var options = PostgresPoolOptions()
+        options.budget = 1
+        pool = PostgresPool(try PostgresConfiguration(url), options: options, on: group.loops[0])
+        statement = PostgresStatement(
+            "test.waiting", [],
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '\(table)'::regclass")
+        deadline = MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + 30_000_000_000)
+        await pool.start()
+        do {
+            try await pool.withConnection(.read, deadline: deadline) {
+                [deadline] connection async throws(PostgresError) in
+                try await connection.run(
+                    script: "BEGIN; LOCK TABLE \(table) IN ACCESS EXCLUSIVE MODE", deadline: deadline)
+            }
+        } catch {
+            await unlock()
+            throw error
+        }
+    }
+
+    /// How many wait for it.
+    func waiting() async throws -> Int64 { try await pool.execute(.read, statement, deadline: deadline).value(0, 0) }
+
+    /// Ends the connection, and the lock with it.
+    func unlock() async {
+        await pool.close()
+        group.shutdown()
+    }
+}

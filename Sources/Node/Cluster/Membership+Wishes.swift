@@ -19,10 +19,10 @@ extension Membership {
         alarm.interrupt()
     }
 
-    /// Where in their move the slots are that this node is giving away or about to open.
+    /// Where in their move the slots are that this node is giving away or opening.
     var steps: [Slot: MoveStep] {
         var steps: [Slot: MoveStep] = [:]
-        for item in unopened { steps[item.claim.slot] = .opening }
+        for slot in opening.slots { steps[slot] = .opening }
         for slot in held.ceding.keys { steps[slot] = .releasing }
         return steps
     }

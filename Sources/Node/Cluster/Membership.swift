@@ -74,8 +74,12 @@ actor Membership {
     /// Names that were members once: one that returns needs no time to settle.
     private var knownNames: Set<String> = []
     var held = HeldSlots()
-    /// Of the slots that are served here, those whose content could not be read yet.
-    var unopened: [SlotOpener.Item] = []
+    /// Of the slots that are served here, those whose content has not been read yet.
+    var opening = OpeningSlots()
+    /// How long nobody served those that have been opened lately.
+    var openingReports: [HandOffReport] = []
+    /// Rung when there are some to be read.
+    let openings = Inbox<Void>(limit: 1)
     var offered = OfferedSlots()
     /// The homes that the last round found; empty before the first.
     var homes: [String] = []
@@ -131,6 +135,7 @@ actor Membership {
             Task(executorPreference: loop) { await self.hearHandOvers() },
             Task(executorPreference: loop) { await self.hearSightings() },
             Task(executorPreference: loop) { await self.hearRetired() },
+            Task(executorPreference: loop) { await self.hearOpenings() },
         ]
     }
 
@@ -159,6 +164,7 @@ actor Membership {
         releases.finish()
         reports.finish()
         retired.finish()
+        openings.finish()
         parts.offers.finish()
         parts.handOvers.finish()
         parts.sightings.finish()
@@ -216,7 +222,7 @@ actor Membership {
         await give(nodes)
         try await publish()
         known = (nodes, version)
-        isBusy = !unopened.isEmpty || !held.ceding.isEmpty || isWaiting(holdings, nodes)
+        isBusy = !opening.isEmpty || !held.ceding.isEmpty || isWaiting(holdings, nodes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []

@@ -58,7 +58,7 @@ struct SlotOpener: Sendable {
     }
 
     /// Of a slot that is open now.
-    private func report(_ claim: SlotClaim) -> HandOffReport? {
+    func report(_ claim: SlotClaim) -> HandOffReport? {
         guard let since = claim.unservedSince else { return nil }
         let pause = Int64(clock.monotonic().nanoseconds) - since
         return HandOffReport(
@@ -66,7 +66,7 @@ struct SlotOpener: Sendable {
             tail: claim.tail)
     }
 
-    private func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {
+    func content(of item: Item) async -> Result<OpenedSlot, SlotRefusal> {
         if item.isEmpty { return .success(OpenedSlot(claim: item.claim, campaigns: [])) }
         return await read(item.claim.slot).map { OpenedSlot(claim: item.claim, campaigns: $0.campaigns) }
     }
@@ -86,6 +86,11 @@ struct SlotOpener: Sendable {
         } catch {
             return .failure(SlotRefusal(reason: "\(error)"))
         }
+    }
+
+    /// Hands a slot's content, or why it could not be had, to its shard.
+    func tell(_ slot: Slot, _ result: Result<OpenedSlot, SlotRefusal>) {
+        shards[Int(slot.index) % shards.count].postUnbounded(.opened(slot, result))
     }
 
     /// Opens a slot whose content is at hand.

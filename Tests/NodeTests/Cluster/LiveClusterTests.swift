@@ -113,6 +113,9 @@ struct LiveFollower: @unchecked Sendable {
 }
 
 extension LiveCluster {
+    /// Keeps the nodes from looking into slots that they have taken, until it is unlocked.
+    func lockSlots() async throws -> LockedTable { try await LockedTable("removed_campaign", of: url) }
+
     /// Removes this cluster's placement table from Redis.
     func forgetPlacement() async throws {
         let settings = try configuration()
@@ -241,6 +244,34 @@ struct LiveClusterTests {
             try await cluster.stop("a", isHurried: false)
             try await vote("without the first", at: "c")
             try await count(3, at: "b")
+        }
+    }
+
+    @Test func `a node that is still reading its slots hears of the others`() async throws {
+        try await LiveCluster.with(["a"]) { cluster in
+            let (_, poll) = try await launch(cluster, at: "a")
+            _ = try await cluster.ask("a", "POST", "\(poll)/votes", #"{"option":1,"voter":"ann"}"#)
+            try await cluster.stop("a", isHurried: true)
+            let table = try await cluster.lockSlots()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let result: Result<Void, any Error>
+                do {
+                    group.addTask { try await cluster.start("b") }
+                    while try await table.waiting() == 0 {}
+                    group.addTask { try await cluster.start("c") }
+                    while !cluster.opened.withLock({ $0.contains { $0.hasPrefix("b: ") && $0.contains("peer=\"c\" ") } }) {
+                        _ = try await table.waiting()
+                    }
+                    result = .success(())
+                } catch {
+                    result = .failure(error)
+                }
+                await table.unlock()
+                try result.get()
+                try await group.waitForAll()
+            }
+            let read = try await cluster.ask("c", "GET", poll)
+            #expect(read.body.contains(#""votes":[0,1]"#), "\(read.body)")
         }
     }
 

@@ -37,7 +37,8 @@ extension Membership {
             node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
         }
         for (target, slots) in held.departing(homes: homes, to: takers).sorted(by: { $0.key < $1.key }) {
-            let (cold, hot) = await byWarmth(slots)
+            // Those that are being opened can be let go of when they are open.
+            let (cold, hot) = await byWarmth(slots.filter { !opening.contains($0) })
             let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
             let rest = held.begin(hot, to: target, batchesOf: HandOffLimits.hotSlots)
             for batch in first + rest { batches.postUnbounded(batch) }
@@ -178,6 +179,7 @@ extension Membership {
     func lost(_ slot: Slot) {
         // One that was on its way out has nothing to give any more.
         guard held.lose(slot) else { return }
+        opening.forget(slot)
         isBusy = true
         departure.interrupt()
         parts.directory.note([slot], .moving)

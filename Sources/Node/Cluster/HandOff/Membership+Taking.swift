@@ -13,11 +13,7 @@ extension Membership {
         _ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homesOfFree: [String]
     ) async throws(JournalError) {
         let me = parts.identity
-        if !unopened.isEmpty {
-            let items = unopened.filter { held.served.contains($0.claim.slot) }
-            unopened = []
-            await open(items)
-        }
+        openAgain()
         var plain = held.given(holdings, to: me.incarnation).filter { !offered.isAwaited($0, at: now) }
         let doubtful = plain.filter {
             held.mustClaim(holdings[Int($0.index)], knownEpoch: parts.directory.epoch(of: $0))
@@ -35,35 +31,20 @@ extension Membership {
         await serve(try await parts.journal.claim(free))
     }
 
-    /// Serves slots that are owned here from now on, and reads them.
+    /// Serves slots that are owned here from now on, and has them read.
     func serve(_ claims: [SlotClaim]) async {
         let claims = claims.filter { !held.served.contains($0.slot) }
         guard !claims.isEmpty else { return }
         let slots = claims.map(\.slot)
         held.serve(slots)
         offered.forget(slots)
+        open(claims)
         for (index, shard) in parts.shards.enumerated() {
             await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
         }
         for claim in claims { parts.directory.note(claim.slot, .local, epoch: claim.epoch) }
         isUnpublished = true
         parts.log.info("cluster.slots_taken", [("slots", .integer(slots.count))])
-        do throws(JournalError) {
-            let index = try await parts.journal.index(slots)
-            let plan = SlotOpener.plan(claims: claims, index: index)
-            await open(plan.urgent + plan.rest)
-        } catch {
-            // What comes for them waits; the next round opens them.
-            unopened += claims.map { SlotOpener.Item(claim: $0, isEmpty: false) }
-            parts.log.warn("cluster.slots_not_opened", [("reason", .string("\(error)"))])
-        }
-    }
-
-    /// How long nobody served them is noted once all are open, so that the notes delay no slot.
-    private func open(_ items: [SlotOpener.Item]) async {
-        let outcome = await parts.opener.open(items)
-        unopened += outcome.failed
-        for report in outcome.reports { reports.postUnbounded(report) }
     }
 
     // MARK: - Offers
@@ -135,7 +116,9 @@ extension Membership {
             // Asked for before it is known which slots were given: the answers come one behind the other.
             async let late = late(handed)
             let claims = try await parts.journal.adopt(handed.map(\.slot)).filter { !held.served.contains($0.slot) }
-            await open(claims, handed, await late)
+            let rows = await late
+            // A round may have found meanwhile that they were given.
+            await open(claims.filter { !held.served.contains($0.slot) }, handed, rows)
             var body: [UInt8] = []
             HandOffCodec.append(served: claims.map(\.slot), to: &body)
             call.answer(body)
@@ -169,12 +152,13 @@ extension Membership {
             }
         }
         held.serve(ready.map { $0.0.slot })
+        var unproved: [SlotClaim] = []
         while let (claim, offer, slot) = ready.popLast() {
             let late = rows[claim.slot] ?? []
             guard (late.last?.lsn ?? offer.through) == claim.tail else {
                 // The database did not give them in time.
                 parts.log.warn("cluster.hand_over_incomplete", [("slot", .integer(Int(claim.slot.index)))])
-                rest.append(claim)
+                unproved.append(claim)
                 continue
             }
             if let content = Self.content(claim, offer, late, slot) {
@@ -182,10 +166,11 @@ extension Membership {
                 parts.directory.note(claim.slot, .local, epoch: claim.epoch)
             } else {
                 parts.log.error("cluster.hand_over_differs", [("slot", .integer(Int(claim.slot.index)))])
-                rest.append(claim)
+                unproved.append(claim)
             }
         }
-        held.unserve(rest.map(\.slot))
+        held.unserve(unproved.map(\.slot))
+        rest += unproved
         isUnpublished = true
         parts.log.info("cluster.slots_handed_over", [("slots", .integer(claims.count - rest.count))])
         await serve(rest)
