@@ -54,6 +54,12 @@ actor Membership {
         let content: ReleasedSlot?
     }
 
+    /// What one of the pumps that give slots away has to do: batches, and what the shards let go of for them.
+    struct Lane: Sendable {
+        let batches = Inbox<HeldSlots.Batch>(limit: Slot.count)
+        let releases = Inbox<Release>(limit: Slot.count)
+    }
+
     /// A peer that this node has links to.
     struct Peer {
         let place: Int
@@ -101,9 +107,9 @@ actor Membership {
     private(set) var isStopping = false
     var isBusy = false
     private var rounds: Task<Void, Never>?
-    /// What is to be given away, and what the shards have let go of.
-    let batches = Inbox<HeldSlots.Batch>(limit: Slot.count)
-    let releases = Inbox<Release>(limit: Slot.count)
+    /// What is to be given away, and by which of these pumps.
+    let lanes = (0..<GivingLanes.count).map { _ in Lane() }
+    var giving = GivingLanes()
     let reports = Inbox<HandOffReport>(limit: Slot.count)
     /// Peers that are gone, whose links are to be closed.
     let retired = Inbox<Peer>(limit: PeerLanes.limit)
@@ -129,7 +135,6 @@ actor Membership {
     func start() {
         rounds = Task(executorPreference: loop) { await self.run() }
         pumps = [
-            Task(executorPreference: loop) { await self.hearBatches() },
             Task(executorPreference: loop) { await self.hearReports() },
             Task(executorPreference: loop) { await self.hearOffers() },
             Task(executorPreference: loop) { await self.hearHandOvers() },
@@ -137,6 +142,7 @@ actor Membership {
             Task(executorPreference: loop) { await self.hearRetired() },
             Task(executorPreference: loop) { await self.hearOpenings() },
         ]
+        pumps += lanes.map { lane in Task(executorPreference: loop) { await self.hearBatches(lane) } }
     }
 
     /// Returns once this node serves every slot whose home it is, and gives none away.
@@ -160,8 +166,10 @@ actor Membership {
         isStopping = true
         alarm.ring()
         await rounds?.value
-        batches.finish()
-        releases.finish()
+        for lane in lanes {
+            lane.batches.finish()
+            lane.releases.finish()
+        }
         reports.finish()
         retired.finish()
         openings.finish()

@@ -9,8 +9,13 @@ struct PeerCall: Sendable {
     let caller: UInt128
     /// The whole body, its form included.
     let body: [UInt8]
+    /// Until when the caller waits for the answer, monotonic nanoseconds of this node.
+    let deadline: UInt64
     let ticket: ReplyTicket
     let edge: Inbox<EdgeMessage>
+
+    /// Whether the answer may still arrive in time. What is not awaited must be refused all the same, to be let go of.
+    func isAwaited(at now: UInt64) -> Bool { now < deadline }
 
     /// Answers, once.
     func answer(_ bytes: [UInt8]) { edge.postUnbounded(.reply(ticket, .document(status: 200, json: bytes))) }

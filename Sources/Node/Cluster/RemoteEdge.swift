@@ -134,7 +134,8 @@ actor RemoteEdge: LinkService, LoopActor {
             switch form {
             case .offer, .handOver, .status, .campaignStatus:
                 let bytes = Array(copying: body)
-                onLoop { $0.call(form, bytes, peer.identity.incarnation, ticket) }
+                let deadline = clock.monotonic().nanoseconds + UInt64(header.remainingMilliseconds) * 1_000_000
+                onLoop { $0.call(form, bytes, peer.identity.incarnation, ticket, until: deadline) }
             case .commands:
                 let (campaign, received, traces) = try RoadCodec.commands(&cursor, body, at: now)
                 try cursor.finish(body)
@@ -152,9 +153,14 @@ actor RemoteEdge: LinkService, LoopActor {
     }
 
     /// A question beside the road of commands.
-    private func call(_ form: RoadCodec.Form, _ body: [UInt8], _ caller: UInt128, _ ticket: LinkTicket) {
+    private func call(
+        _ form: RoadCodec.Form, _ body: [UInt8], _ caller: UInt128, _ ticket: LinkTicket, until deadline: UInt64
+    ) {
         let origin = open(Request(ticket: ticket, slot: nil, answers: [], missing: 1), 1)
-        onCall(form, PeerCall(caller: caller, body: body, ticket: self.ticket(origin, item: 0), edge: inbox))
+        onCall(
+            form,
+            PeerCall(
+                caller: caller, body: body, deadline: deadline, ticket: self.ticket(origin, item: 0), edge: inbox))
     }
 
     private func request(

@@ -120,7 +120,7 @@ struct OfferedSlotsTests {
 
     private static func offered(at time: UInt64 = 0, through lsn: UInt64 = 3) -> OfferedSlots {
         var offered = OfferedSlots()
-        offered.keep(Incoming(offeredAt: time, through: lsn, campaigns: []), of: slot)
+        offered.keep(Incoming(readAt: time, through: lsn, campaigns: []), of: slot)
         return offered
     }
 

@@ -73,9 +73,12 @@ struct HeldSlots {
         return departing
     }
 
-    /// Begins to give slots away, as many as may be under way at a time.
+    /// How many slots are on their way to a node.
+    func cedingCount(to target: UInt128) -> Int { ceding.values.count { $0 == target } }
+
+    /// Begins to give slots away, as many as may be under way to one node at a time.
     mutating func begin(_ slots: [Slot], to target: UInt128, batchesOf size: Int) -> [Batch] {
-        var rest = slots.filter { served.contains($0) }.prefix(max(0, HandOffLimits.slots - ceding.count))
+        var rest = slots.filter { served.contains($0) }.prefix(max(0, HandOffLimits.slots - cedingCount(to: target)))
         var batches: [Batch] = []
         while !rest.isEmpty {
             let slots = Array(rest.prefix(size))

@@ -11,11 +11,15 @@ import Platform
 import Protocol
 
 enum HandOffLimits {
-    /// Slots that are under way at a time.
+    /// Slots that are under way to one node at a time.
     static let slots = 512
     /// Slots of one batch: nobody waits for those that have nothing in memory.
     static let coldSlots = 256
     static let hotSlots = 16
+    /// How long a node reads slots that were offered to it, of which it reads one at least.
+    static let readNanoseconds: UInt64 = 2_000_000_000
+    /// How long what was read serves an offer that is made again.
+    static let freshNanoseconds: UInt64 = 15_000_000_000
     /// What another node may take to read slots beforehand, and to open them, in milliseconds.
     static let offerMilliseconds: UInt32 = 10_000
     static let handOverMilliseconds: UInt32 = 5000
@@ -30,18 +34,19 @@ enum HandOffLimits {
 extension Membership {
     /// Begins to give away slots whose home is elsewhere.
     func give(_ nodes: [LeasedNode]) async {
-        guard !homes.isEmpty, held.ceding.count < HandOffLimits.hotSlots else { return }
+        guard !homes.isEmpty else { return }
         let reached = parts.routes.reached
         let takers = members(nodes).mapValues(\.incarnation).filter { _, node in
             // Whom it cannot reach it sends no clients to, unless it must go itself.
             node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
+                && held.cedingCount(to: node) < HandOffLimits.hotSlots
         }
         for (target, slots) in held.departing(homes: homes, to: takers).sorted(by: { $0.key < $1.key }) {
             // Those that are being opened can be let go of when they are open.
             let (cold, hot) = await byWarmth(slots.filter { !opening.contains($0) })
             let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
             let rest = held.begin(hot, to: target, batchesOf: HandOffLimits.hotSlots)
-            for batch in first + rest { batches.postUnbounded(batch) }
+            for batch in first + rest { lanes[giving.begin(to: batch.target)].batches.postUnbounded(batch) }
         }
     }
 
@@ -58,13 +63,17 @@ extension Membership {
 
     // MARK: - A batch
 
-    func hearBatches() async {
-        while let batches = await batches.next(recycling: []) {
-            for batch in batches { await handOff(batch) }
+    func hearBatches(_ lane: Lane) async {
+        while let batches = await lane.batches.next(recycling: []) {
+            for batch in batches {
+                await handOff(batch, lane.releases)
+                giving.end(to: batch.target)
+            }
         }
     }
 
-    private func handOff(_ batch: HeldSlots.Batch) async {
+    /// - Parameter releases: what the shards let go of for this batch, and for no other.
+    private func handOff(_ batch: HeldSlots.Batch, _ releases: Inbox<Release>) async {
         // Who is out of reach cannot be asked, and finds in the database what it was given.
         let isReached = parts.routes.reached.contains(batch.target)
         let wanted = isStopping ? [] : isReached ? await offer(batch) : isLeaving ? Set(batch.slots) : []
@@ -73,15 +82,15 @@ extension Membership {
         guard !wanted.isEmpty else { return }
         for slot in wanted {
             shard(of: slot).postUnbounded(
-                .release(slot) { [releases] content in releases.postUnbounded(Release(slot: slot, content: content)) })
+                .release(slot) { content in releases.postUnbounded(Release(slot: slot, content: content)) })
         }
-        await cede(wanted.count, to: batch.target)
+        await cede(wanted.count, of: releases, to: batch.target)
         alarm.interrupt()
     }
 
     /// Takes what the shards let go of, until they have let go of so many slots. What comes while a cession is being
     /// committed shares the next one.
-    private func cede(_ count: Int, to target: UInt128) async {
+    private func cede(_ count: Int, of releases: Inbox<Release>, to target: UInt128) async {
         var missing = count
         while missing > 0, let group = await releases.next(recycling: []) {
             missing -= group.count

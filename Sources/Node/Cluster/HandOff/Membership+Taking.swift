@@ -56,20 +56,21 @@ extension Membership {
     }
 
     private func heard(_ call: PeerCall) async {
+        // Whoever offered this has kept the slots by now, and offers them again.
+        guard call.isAwaited(at: now) else { return call.refuse("nobody waits for this answer any more") }
         guard let slots = try? HandOffCodec.offer(call.body.span) else {
             return call.refuse("the offer cannot be read")
         }
         offered.forgetOld(at: now)
-        let wanted = slots.filter { wants($0) }
-        guard !isStopping, offered.hasRoom(for: wanted.count) else {
+        let unread = slots.filter { wants($0) && !offered.isFresh($0, at: now) }
+        guard !isStopping, offered.hasRoom(for: unread.count) else {
             return call.refuse("too much is on its way here")
         }
-        let read = await readBeforehand(wanted)
-        var answers: [OfferAnswer] = []
-        for slot in slots {
-            let through = wants(slot) ? read[slot]?.through : nil
-            if through != nil { offered.keep(read[slot], of: slot) }
-            answers.append(OfferAnswer(slot: slot, through: through))
+        let read = await readBeforehand(unread, until: min(call.deadline, now + HandOffLimits.readNanoseconds))
+        for slot in unread where wants(slot) && read[slot] != nil { offered.keep(read[slot], of: slot) }
+        let answers = slots.map { slot in
+            let isTaken = wants(slot) && offered.isFresh(slot, at: now)
+            return OfferAnswer(slot: slot, through: isTaken ? offered.through(slot) : nil)
         }
         var body: [UInt8] = []
         HandOffCodec.append(answers: answers, to: &body)
@@ -82,21 +83,12 @@ extension Membership {
             && !held.served.contains(slot)
     }
 
-    private func readBeforehand(_ slots: [Slot]) async -> [Slot: Incoming] {
-        let (opener, journal, offeredAt) = (parts.opener, parts.journal, now)
+    private func readBeforehand(_ slots: [Slot], until deadline: UInt64) async -> [Slot: Incoming] {
+        guard !slots.isEmpty else { return [:] }
+        let reader = OfferReader(journal: parts.journal, opener: parts.opener, clock: parts.clock)
         // Replays take a while: they keep no loop.
         return await Task.detached(executorPreference: parts.workers) {
-            var read: [Slot: Incoming] = [:]
-            guard let index = try? await journal.index(slots) else { return read }
-            for entry in index {
-                if entry.campaigns.isEmpty, entry.tail == 0 {
-                    read[entry.slot] = Incoming(offeredAt: offeredAt, through: 0, campaigns: [])
-                } else if case .success(let found) = await opener.read(entry.slot) {
-                    read[entry.slot] = Incoming(
-                        offeredAt: offeredAt, through: found.through, campaigns: found.campaigns)
-                }
-            }
-            return read
+            await reader.read(slots, until: deadline)
         }.value
     }
 

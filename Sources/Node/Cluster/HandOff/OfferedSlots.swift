@@ -4,7 +4,8 @@ import Protocol
 
 /// A slot that another node offered.
 struct Incoming {
-    let offeredAt: UInt64
+    /// When it was read, monotonic nanoseconds.
+    let readAt: UInt64
     /// When this node first saw that the slot is its own.
     var ownedAt: UInt64?
     /// The row up to which it was read, and what was found.
@@ -17,6 +18,11 @@ struct OfferedSlots {
 
     /// Whether so many more can be kept.
     func hasRoom(for count: Int) -> Bool { offers.count + count <= HandOffLimits.offers }
+
+    /// Whether the slot was read lately: its owner need not wait for that again.
+    func isFresh(_ slot: Slot, at now: UInt64) -> Bool {
+        offers[slot].map { now < $0.readAt + HandOffLimits.freshNanoseconds } ?? false
+    }
 
     /// The row up to which the slot was read; `nil` where it was not offered.
     func through(_ slot: Slot) -> UInt64? { offers[slot]?.through }
@@ -32,7 +38,7 @@ struct OfferedSlots {
 
     /// Lets go of what nobody has handed over in time.
     mutating func forgetOld(at now: UInt64) {
-        for (slot, offer) in offers where now > offer.offeredAt + HandOffLimits.offerNanoseconds { offers[slot] = nil }
+        for (slot, offer) in offers where now > offer.readAt + HandOffLimits.offerNanoseconds { offers[slot] = nil }
     }
 
     /// Whether whoever offered a slot, which is owned here by now, may still be about to hand it over.
