@@ -259,7 +259,10 @@ struct LiveClusterTests {
                     group.addTask { try await cluster.start("b") }
                     while try await table.waiting() == 0 {}
                     group.addTask { try await cluster.start("c") }
-                    while !cluster.opened.withLock({ $0.contains { $0.hasPrefix("b: ") && $0.contains("peer=\"c\" ") } }) {
+                    func isMet() -> Bool {
+                        cluster.opened.withLock { $0.contains { $0.hasPrefix("b: ") && $0.contains("peer=\"c\" ") } }
+                    }
+                    while !isMet() {
                         _ = try await table.waiting()
                     }
                     result = .success(())

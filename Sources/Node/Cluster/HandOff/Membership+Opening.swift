@@ -57,7 +57,9 @@ extension Membership {
         let items = opening.next(Self.readsAtOnce)
         // Replays take a while: they keep no loop.
         let reads = items.map { item in
-            Task.detached(executorPreference: parts.workers) { [opener = parts.opener] in await opener.content(of: item) }
+            Task.detached(executorPreference: parts.workers) { [opener = parts.opener] in
+                await opener.content(of: item)
+            }
         }
         for (item, read) in zip(items, reads) { ended(item, await read.value) }
     }
