@@ -101,6 +101,17 @@ struct HeldSlotsTests {
         #expect(held.ceding.isEmpty)
     }
 
+    @Test func `a slot that did not come to rest is served for a while before it is asked for again`() {
+        var held = Self.serving(0, 1)
+        _ = held.begin(Self.slots(0, 1), to: Self.other, batchesOf: 16)
+        held.keep(Self.slots(0)[0], until: 100)
+        held.keep(Self.slots(1)[0])
+        #expect(held.served == Set(Self.slots(0, 1)))
+        let homes = Array(repeating: "other", count: Slot.count)
+        #expect(held.departing(homes: homes, to: ["other": Self.other], at: 99) == [Self.other: Self.slots(1)])
+        #expect(held.departing(homes: homes, to: ["other": Self.other], at: 100) == [Self.other: Self.slots(0, 1)])
+    }
+
     @Test func `a slot is lost once, whether it was served or on its way out`() {
         var held = Self.serving(0, 1)
         _ = held.begin(Self.slots(1), to: Self.other, batchesOf: 16)

@@ -22,6 +22,8 @@ struct HeldSlots {
     private(set) var ceding: [Slot: UInt128] = [:]
     /// Slots that may only be served again under a new epoch.
     private var doubtful: Set<Slot> = []
+    /// Slots that were not let go of when they were asked for, and when they may be asked for again.
+    private var restless: [Slot: UInt64] = [:]
 
     var isEmpty: Bool { served.isEmpty && ceding.isEmpty }
 
@@ -64,10 +66,12 @@ struct HeldSlots {
 
     /// Served slots whose home is another node, by that node, ascending.
     ///
-    /// - Parameter takers: nodes that could be given slots now, by name.
-    func departing(homes: [String], to takers: [String: UInt128]) -> [UInt128: [Slot]] {
+    /// - Parameters:
+    ///   - takers: nodes that could be given slots now, by name.
+    ///   - now: monotonic nanoseconds.
+    func departing(homes: [String], to takers: [String: UInt128], at now: UInt64 = .max) -> [UInt128: [Slot]] {
         var departing: [UInt128: [Slot]] = [:]
-        for slot in served.sorted() {
+        for slot in served.sorted() where restless[slot] ?? 0 <= now {
             if let target = takers[homes[Int(slot.index)]] { departing[target, default: []].append(slot) }
         }
         return departing
@@ -93,6 +97,13 @@ struct HeldSlots {
     /// The slot stays, for now.
     mutating func keep(_ slot: Slot) {
         if ceding.removeValue(forKey: slot) != nil { served.insert(slot) }
+    }
+
+    /// The slot stays: its shard did not let go of it. It is served for a while before it is asked for again.
+    mutating func keep(_ slot: Slot, until time: UInt64) {
+        restless = restless.filter { holds($0.key) }
+        restless[slot] = time
+        keep(slot)
     }
 
     /// Nobody has told whether these have changed hands, or they have not after they were let go of.

@@ -23,6 +23,8 @@ enum HandOffLimits {
     /// What another node may take to read slots beforehand, and to open them, in milliseconds.
     static let offerMilliseconds: UInt32 = 10_000
     static let handOverMilliseconds: UInt32 = 5000
+    /// How long a slot that did not come to rest is served before it is asked for again.
+    static let pauseNanoseconds: UInt64 = 2_000_000_000
     /// How long a slot that was offered is left to whoever offered it, once it is owned here.
     static let graceNanoseconds: UInt64 = 500_000_000
     /// How long what was read of an offered slot is kept.
@@ -41,7 +43,7 @@ extension Membership {
             node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
                 && held.cedingCount(to: node) < HandOffLimits.hotSlots
         }
-        for (target, slots) in held.departing(homes: homes, to: takers).sorted(by: { $0.key < $1.key }) {
+        for (target, slots) in held.departing(homes: homes, to: takers, at: now).sorted(by: { $0.key < $1.key }) {
             // Those that are being opened can be let go of when they are open.
             let (cold, hot) = await byWarmth(slots.filter { !opening.contains($0) })
             let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
@@ -94,8 +96,9 @@ extension Membership {
         var missing = count
         while missing > 0, let group = await releases.next(recycling: []) {
             missing -= group.count
-            // One that was not open yet is asked for again.
-            for release in group where release.content == nil { held.keep(release.slot) }
+            // One that was not open, or did not come to rest, is asked for again.
+            let again = now + HandOffLimits.pauseNanoseconds
+            for release in group where release.content == nil { held.keep(release.slot, until: again) }
             let released = group.compactMap(\.content)
             if !released.isEmpty { await cede(released, to: target) }
         }
