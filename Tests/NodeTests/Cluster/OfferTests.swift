@@ -43,7 +43,7 @@ struct OfferTests {
     private static func slots(_ slots: UInt16...) -> [Slot] { slots.map { Slot($0) } }
 
     private func read(_ journal: SlowJournal, _ slots: [Slot], milliseconds: UInt64) async -> [Slot: Incoming] {
-        let opener = SlotOpener(journal: journal, shards: [], log: .silent)
+        let opener = SlotOpener(journal: journal, shards: [], clock: journal.clock, log: .silent)
         let reader = OfferReader(journal: journal, opener: opener, clock: journal.clock)
         let deadline = journal.clock.monotonic().nanoseconds + milliseconds * 1_000_000
         return await reader.read(slots, until: deadline)

@@ -42,7 +42,8 @@ struct RemoteEdgeTests {
         let edge = RemoteEdge(
             index: 0, loop: group.loops[0], inbox: Inbox(limit: 100),
             router: Router(directory: hints.directory, loopCount: 1), transport: LoopTransport(shards: [], edges: []),
-            subscribers: SubscriberBoard(tellingLoops: 0), clock: clock, hints: hints, onNewerTable: { _ in },
+            subscribers: SubscriberBoard(tellingLoops: 0), clock: clock, hints: hints, log: .silent,
+            onNewerTable: { _ in },
             onCall: { _, call in calls.post(call) })
         let serving = LinkLoop(on: group.loops[0], configuration: Self.links("asked", 2))
         await serving.start()
