@@ -9,47 +9,55 @@ import Web
 extension Edge {
     /// Asks again for everything of this slot that somebody here follows.
     func resync(_ slot: Slot) {
-        for topic in topics.values where topic.memberCount > 0 && Slot(of: topic.campaign) == slot {
-            guard topic.resyncingSince == nil else { continue }
-            let now = context.clock.now()
-            topic.resyncingSince = now
-            followAgain(topic, since: now)
-        }
+        for topic in topics.values where topic.memberCount > 0 && Slot(of: topic.campaign) == slot { resync(topic) }
     }
 
-    /// A newcomer was answered by an owner that the others have not heard of yet. They are told its state: what it has said
-    /// before is past them, and events of a new epoch must not come before that epoch's beginning.
-    func startOver(_ topic: Topic) {
-        topic.startsOver = true
+    private func resync(_ topic: Topic) {
         guard topic.resyncingSince == nil else { return }
-        let now = context.clock.now()
-        topic.resyncingSince = now
-        followAgain(topic, since: now)
-    }
-
-    private func followAgain(_ topic: Topic, since: Timestamp) {
+        let since = context.clock.now()
+        topic.resyncingSince = since
         topic.pendingJoins += 1
         enqueue(
             Command(
                 campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                body: .subscribe(after: topic.resumption)))
+                body: .subscribe(after: topic.position)))
+    }
+
+    /// Whether a newcomer has to wait because its answer is ahead of what the others have had, and they are about to ask
+    /// for that, or must now: they have not heard yet that the campaign has another owner.
+    func mustWait(_ ticket: ReplyTicket, _ joined: Joined, _ topic: Topic) -> Bool {
+        guard topic.memberCount > 0, let position = topic.position, joined.newest > position,
+            topic.resyncingSince != nil || joined.newest.epoch > position.epoch
+        else { return false }
+        resync(topic)
+        let subscribed = joined.subscribed
+        topic.pendingJoins += 1
+        topic.waitingJoins.append((ticket, subscribed.recovered ? subscribed.position : nil))
+        return true
+    }
+
+    private func admitWaiting(_ topic: Topic) {
+        let waiting = topic.waitingJoins
+        topic.waitingJoins = []
+        for join in waiting {
+            enqueue(
+                Command(
+                    campaign: topic.campaign, ticket: join.ticket, receivedAt: context.clock.now(),
+                    body: .subscribe(after: join.after)))
+        }
     }
 
     /// The owner answered: everybody gets what was missed, or starts over from its state.
     func resynced(_ topic: Topic, _ joined: Joined) {
-        flush(topic)  // what came before is of the old epoch
-        if topic.startsOver, joined.subscribed.recovered {
-            // It was asked for before it was known that the followers start over.
-            return followAgain(topic, since: topic.resyncingSince ?? context.clock.now())
-        }
-        topic.startsOver = false
         topic.resyncingSince = nil
+        flush(topic)  // what came before is of the old epoch
         if joined.subscribed.recovered {
             for event in joined.missed { eventArrived(event) }
         } else {
             topic.position = joined.subscribed.position
             for connection in topic.allMembers { sendState(connection, joined.subscribed) }
         }
+        admitWaiting(topic)
         retireIfUnused(topic)
     }
 
@@ -66,11 +74,10 @@ extension Edge {
                     [
                         Command(
                             campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                            body: .subscribe(after: topic.resumption))
+                            body: .subscribe(after: topic.position))
                     ]))
         }
         topic.resyncingSince = nil
-        topic.startsOver = false
         for connection in topic.allMembers {
             switch connection.phase {
             case .webSocket: closeWebSocket(connection, 4503, "unavailable")
@@ -80,6 +87,7 @@ extension Edge {
             case .http, .closing: break
             }
         }
+        admitWaiting(topic)
         retireIfUnused(topic)
     }
 

@@ -82,6 +82,7 @@ extension Edge {
         topic.pendingJoins -= 1
         if ticket.isOfEdge { return resynced(topic, joined) }
         guard let connection = connection(ticket) else { return retireIfUnused(topic) }
+        guard !mustWait(ticket, joined, topic) else { return }
         connection.outstanding -= 1
         guard let index = awaited(connection, topic, ticket) else {
             let error = ClientError(.conflict, "the subscription was given up before its answer")
@@ -90,9 +91,6 @@ extension Edge {
             return retireIfUnused(topic)
         }
         flush(topic)  // earlier events of this turn are not for the newcomer
-        if topic.memberCount > 0, let position = topic.position, joined.newest.epoch > position.epoch {
-            startOver(topic)
-        }
         topic.noteSeen(joined.newest)
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
@@ -139,7 +137,9 @@ extension Edge {
 
     func eventArrived(_ event: SharedEvent) {
         // One that comes late, from an owner that is none any more, or once more after a loss.
-        guard let topic = topics[event.campaign], !topic.startsOver, topic.noteSeen(event.position) else { return }
+        // While the followers ask again, what happens is in the answer: an event that came before would hide what it brings.
+        guard let topic = topics[event.campaign], topic.resyncingSince == nil, topic.noteSeen(event.position)
+        else { return }
         if topic.turnEvents.isEmpty { touchedTopics.append(topic) }
         topic.turnEvents.append(event)
     }

@@ -14,10 +14,8 @@ final class Topic {
     var position: Position?
     /// Since when its followers wait for the campaign to come back.
     var resyncingSince: Timestamp?
-    /// They are about to get the present state: what comes before it is in it.
-    var startsOver = false
-    /// Where they go on from; `nil` where they start over.
-    var resumption: Position? { startsOver ? nil : position }
+    /// Newcomers who were answered meanwhile, and from where they follow: they ask again when the others have caught up.
+    var waitingJoins: [(ticket: ReplyTicket, after: Position?)] = []
     /// Events of this turn that wait to be written, oldest first.
     var turnEvents: [SharedEvent] = []
 

@@ -113,13 +113,33 @@ private final class EdgeScene {
         inbox.postUnbounded(.joined(ticket, Joined(subscribed: subscribed, missed: [])))
     }
 
-    func event(_ epoch: UInt64, _ seq: UInt64) {
-        inbox.postUnbounded(
-            .event(
-                SharedEvent(
-                    ServerEvent(
-                        campaign: Self.campaign, position: Position(epoch: epoch, seq: seq), at: Self.at,
-                        body: .signal(name: "dice", data: Array("6".utf8))))))
+    /// An owner's answer to a follower that goes on in epoch 1.
+    func answer(_ ticket: ReplyTicket, after: UInt64, through last: UInt64) {
+        let subscribed = Subscribed(
+            campaign: Self.campaign, position: Position(epoch: 1, seq: after), recovered: true, poll: nil)
+        let missed = (after + 1...last).map { Self.happening(1, $0) }
+        inbox.postUnbounded(.joined(ticket, Joined(subscribed: subscribed, missed: missed)))
+    }
+
+    func event(_ epoch: UInt64, _ seq: UInt64) { inbox.postUnbounded(.event(Self.happening(epoch, seq))) }
+
+    /// The owner has gone, or the way to it.
+    func resync() { inbox.postUnbounded(.resync(Slot(of: Self.campaign))) }
+
+    /// From where a wish to follow goes on.
+    func place(_ command: Command) -> Position? {
+        guard case .subscribe(let after) = command.body else {
+            Issue.record("no wish to follow: \(command.body)")
+            return nil
+        }
+        return after
+    }
+
+    private static func happening(_ epoch: UInt64, _ seq: UInt64) -> SharedEvent {
+        SharedEvent(
+            ServerEvent(
+                campaign: campaign, position: Position(epoch: epoch, seq: seq), at: at,
+                body: .signal(name: "dice", data: Array("6".utf8))))
     }
 }
 
@@ -141,15 +161,14 @@ struct EdgeResyncTests {
             // The campaign has another owner by now, of whom the edge learns by its answer to a newcomer.
             let second = try await scene.wish()
             scene.answer(second.command.ticket, at: 2, 7)
-            #expect(try await second.client.next().contains(#""epoch":2,"seq":7"#))
             let again = try await scene.command()
-            guard case .subscribe(after: nil) = again.body else {
-                Issue.record("the edge does not ask for the state: \(again.body)")
-                return
-            }
-            // What happens before the answer is in the state that it brings.
+            #expect(scene.place(again) == Position(epoch: 1, seq: 50) && again.ticket.isOfEdge)
+            // What happens before the answer is in what it brings.
             scene.event(2, 8)
             scene.answer(again.ticket, at: 2, 8)
+            let late = try await scene.command()
+            #expect(scene.place(late) == nil && late.ticket.connection == second.command.ticket.connection)
+            scene.answer(late.ticket, at: 2, 8)
             scene.event(2, 9)
             for client in [first.client, second.client] {
                 let state = try await client.next()
@@ -157,6 +176,29 @@ struct EdgeResyncTests {
                 let event = try await client.next()
                 #expect(event.contains(#""op":"event""#) && event.contains(#""epoch":2,"seq":9"#), "\(event)")
             }
+        }
+    }
+
+    @Test func `a newcomer ahead of followers that ask again waits until they have what they missed`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            _ = try await first.client.next()
+            scene.resync()
+            let again = try await scene.command()
+            #expect(scene.place(again) == Position(epoch: 1, seq: 50))
+            let second = try await scene.wish()
+            scene.answer(second.command.ticket, after: 54, through: 60)
+            scene.event(1, 61)
+            scene.answer(again.ticket, after: 50, through: 61)
+            for seq in 51...61 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+            let late = try await scene.command()
+            #expect(scene.place(late) == Position(epoch: 1, seq: 54))
+            scene.answer(late.ticket, after: 54, through: 61)
+            scene.event(1, 62)
+            #expect(try await second.client.next().contains(#""recovered":true"#))
+            for seq in 55...62 { #expect(try await second.client.next().contains(#""seq":\#(seq)"#)) }
+            #expect(try await first.client.next().contains(#""seq":62"#))
         }
     }
 
