@@ -231,6 +231,7 @@ actor PostgresJournalCore {
             if rivals.isAlone { return }
             if let name = rivals.winner { throw Self.inUse(by: name) }
             guard clock.monotonic().nanoseconds < limit else { throw Self.inUse(by: rivals.anyName) }
+            // A lease that ends tells nobody: one has to look.
             await patience.sleep(200_000_000)
             _ = try await query(.lease, LeaseStatements.buryLapsed, [])
         }
