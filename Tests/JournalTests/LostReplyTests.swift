@@ -75,6 +75,22 @@ struct LostReplyTests {
         }
     }
 
+    @Test func `the first row after trouble is stored, also where its connection was replaced as it waited`() async throws {
+        try await withProxy { _, journal, proxy in
+            let epoch = try await journal.claim([slot])[0].epoch
+            #expect(await journal.flush([row(1, epoch: epoch)]) == [.committed])
+            // Until nothing is sent any more, for a while.
+            repeat { proxy.arm(.request, at: "journal.flush") } while await journal.flush([row(2, epoch: epoch)])
+                != [.failed(.unavailable("the database was just found in trouble"))]
+            proxy.hold()
+            async let outcomes = insist(row(2, epoch: epoch), journal)
+            while journal.connections.waiters == 0 { await Task.yield() }
+            proxy.release()
+            #expect(await outcomes.last == .committed)
+            #expect(await journal.flush([row(3, epoch: epoch)]) == [.committed])
+        }
+    }
+
     @Test func `a row whose reply was lost is fenced where another took the slot before it was sent`() async throws {
         try await withProxy { database, journal, proxy in
             let epoch = try await journal.claim([slot])[0].epoch

@@ -100,32 +100,19 @@ extension PostgresJournalCore {
 
     /// What became of each row.
     private func flush(_ rows: [SealedRow], _ lane: FlushLane) async -> [FlushOutcome] {
-        var outcomes: [FlushOutcome?] = Array(repeating: nil, count: rows.count)
-        let comparison = lane.comparisons.count
-        let plan = place(rows, &outcomes)
-        guard !plan.inserted.isEmpty || !plan.lookedUp.isEmpty else { return fill(outcomes, .fenced) }
+        let plan = place(rows, lane)
+        guard !plan.inserted.isEmpty || !plan.lookedUp.isEmpty else { return fill(plan.outcomes, .fenced) }
         // A node that was declared dead holds no slot any more: all that is left to it is to look up its rows.
         guard holdsLease || lease.isLost else {
-            return fill(outcomes, .failed(.unavailable("the node's lease has lapsed")))
+            return fill(plan.outcomes, .failed(.unavailable("the node's lease has lapsed")))
         }
         guard lane.breaker.admits(at: clock.monotonic().nanoseconds) else {
-            return fill(outcomes, .failed(.unavailable("the database was just found in trouble")))
+            return fill(plan.outcomes, .failed(.unavailable("the database was just found in trouble")))
         }
+        var outcomes = plan.outcomes
+        // Whoever was admitted says how it went, on every way out.
         do throws(PostgresError) {
-            var missing = plan.lookedUp
-            if !plan.inserted.isEmpty {
-                guard let committed = try await insert(plan.inserted.map { rows[$0] }, lane, comparison) else {
-                    return await flush(rows, lane)
-                }
-                for (index, isCommitted) in zip(plan.inserted, committed) {
-                    if isCommitted { outcomes[index] = .committed } else { missing.append(index) }
-                }
-            }
-            if !missing.isEmpty {
-                // A later statement: it sees what was committed while the first one waited for its locks.
-                let committed = try await lookUp(missing.map { rows[$0] }, lane)
-                for (index, isCommitted) in zip(missing, committed) where isCommitted { outcomes[index] = .committed }
-            }
+            try await send(rows, plan, lane, &outcomes)
             lane.breaker.succeeded()
             return fill(outcomes, .fenced)
         } catch {
@@ -135,12 +122,39 @@ extension PostgresJournalCore {
         }
     }
 
+    private func send(
+        _ rows: [SealedRow], _ first: Plan, _ lane: FlushLane, _ outcomes: inout [FlushOutcome?]
+    ) async throws(PostgresError) {
+        var plan = first
+        while !plan.inserted.isEmpty {
+            if let committed = try await insert(plan.inserted.map { rows[$0] }, lane, plan.comparison) {
+                for (index, isCommitted) in zip(plan.inserted, committed) {
+                    if isCommitted { outcomes[index] = .committed } else { plan.lookedUp.append(index) }
+                }
+                break
+            }
+            guard holdsLease || lease.isLost else {
+                throw PostgresError(.notSent, .connectionLost, "the node's lease has lapsed")
+            }
+            plan = place(rows, lane)
+            outcomes = plan.outcomes
+        }
+        guard !plan.lookedUp.isEmpty else { return }
+        // A later statement: it sees what was committed while the first one waited for its locks.
+        let committed = try await lookUp(plan.lookedUp.map { rows[$0] }, lane)
+        for (index, isCommitted) in zip(plan.lookedUp, committed) where isCommitted { outcomes[index] = .committed }
+    }
+
     private func fill(_ outcomes: [FlushOutcome?], _ rest: FlushOutcome) -> [FlushOutcome] {
         outcomes.map { $0 ?? rest }
     }
 
     /// Places of rows in what is to be flushed.
     private struct Plan {
+        /// What is known already.
+        var outcomes: [FlushOutcome?]
+        /// Of how many comparisons of tails it knows.
+        let comparison: UInt64
         /// Those that extend their slot's tail.
         var inserted: [Int] = []
         /// Those that can only have been committed before. Inserted, they could leave a gap in their slot, or come back
@@ -149,8 +163,8 @@ extension PostgresJournalCore {
     }
 
     /// Decides what is to be done with each row, and refuses those that do not follow their slot's tail.
-    private func place(_ rows: [SealedRow], _ outcomes: inout [FlushOutcome?]) -> Plan {
-        var plan = Plan()
+    private func place(_ rows: [SealedRow], _ lane: FlushLane) -> Plan {
+        var plan = Plan(outcomes: Array(repeating: nil, count: rows.count), comparison: lane.comparisons.count)
         var tails: [Slot: UInt64] = [:]
         for (index, row) in rows.enumerated() {
             guard let held = slots[row.slot], held.epoch == row.epoch else {
@@ -164,7 +178,7 @@ extension PostgresJournalCore {
                 tails[row.slot] = row.lsn
                 plan.inserted.append(index)
             } else {
-                outcomes[index] = .failed(.outOfOrder(row.slot, lsn: row.lsn, tail: tail))
+                plan.outcomes[index] = .failed(.outOfOrder(row.slot, lsn: row.lsn, tail: tail))
             }
         }
         return plan

@@ -79,8 +79,9 @@ struct LinkTests {
             await service.events.wait { $0.contains { if case .present = $0 { true } else { false } } }
             let overhead = UInt64(ClusterFrame.headerBytes + ClusterFrame.checksumBytes)
             let (here, there) = (link.shared.counters, node.shared.counters)
-            // What a turn sends and reads is counted when it is over.
+            // What a turn sends and reads is counted when it is over: the second visit comes in a later one.
             await link.flush()
+            for _ in 1...2 { _ = await (link.isOpen, node.host.openLinks) }
             let requests = LinkCounters.Count(frames: 10, bytes: 10 * (overhead + 7))
             #expect(here.sent(.request) == requests && there.received(.request) == requests)
             #expect(there.sent(.reply) == requests && here.received(.reply) == requests)
