@@ -45,7 +45,8 @@ if stage 'build, release' scripts/build.sh; then
     together 'end to end: stall' 'python Tests/EndToEnd/stall.py' \
         'end to end on PostgreSQL: kill' 'on_postgres Tests/EndToEnd/kill.py --rounds 6'
     together 'end to end on PostgreSQL: outage' 'python Tests/EndToEnd/outage.py' \
-        'end to end: disk' 'python Tests/EndToEnd/disk.py' 'end to end: damage' 'python Tests/EndToEnd/damage.py'
+        'end to end: disk' 'python Tests/EndToEnd/disk.py' 'end to end: damage' 'python Tests/EndToEnd/damage.py' \
+        'end to end: stores of a cluster' 'python Tests/EndToEnd/cluster_stores.py'
     for suite in kill crowd million; do
         stage "end to end: $suite" limit 1200 .cache/venv/bin/python Tests/EndToEnd/"$suite".py || true
     done
@@ -54,10 +55,9 @@ if stage 'build, release' scripts/build.sh; then
     stage 'end to end: cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster.py || true
     stage 'end to end: nodes come and go' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_moves.py || true
     together 'end to end: edges of a cluster' 'python Tests/EndToEnd/cluster_edges.py' \
-        'end to end: make cluster' 'python Tests/EndToEnd/cluster_command.py'
-    stage 'end to end: stores of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_stores.py || true
+        'end to end: make cluster' 'python Tests/EndToEnd/cluster_command.py' \
+        'end to end: network of a cluster' 'python Tests/EndToEnd/cluster_network.py'
     stage 'end to end: cluster crowd' limit 300 .cache/venv/bin/python Tests/EndToEnd/cluster_crowd.py || true
-    stage 'end to end: network of a cluster' limit 600 .cache/venv/bin/python Tests/EndToEnd/cluster_network.py || true
     export TUMULTE_BROWSER_VENV=$ROOT/.cache/venv
     stage 'browser' limit 1200 Tests/Browser/run.sh "$BINARY" || true
     # Neither cares for the hour: one lives in virtual time, the others for a minute each.
