@@ -100,6 +100,7 @@ extension LiveClusterTests {
         _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
     ) async throws -> [String: Any] {
         while true {
+            try Task.checkCancellation()
             let placement = try data(try await query(cluster, name, "?owners=1"))
             if isFine(placement) { return placement }
             await Task.yield()

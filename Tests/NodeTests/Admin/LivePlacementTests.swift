@@ -40,6 +40,7 @@ extension LiveClusterTests {
         _ cluster: LiveCluster, of slot: Int, until isFine: ([[String: Any]]) -> Bool
     ) async throws -> [[String: Any]] {
         while true {
+            try Task.checkCancellation()
             let timeline = try data(try await query(cluster, "b", "/slots/\(slot)/timeline"))
             let changes = timeline["changes"] as? [[String: Any]] ?? []
             if isFine(changes) { return changes }
@@ -102,6 +103,7 @@ extension LiveClusterTests {
         _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
     ) async throws -> [String: Any] {
         while true {
+            try Task.checkCancellation()
             let diff = try data(try await query(cluster, name, "/diff"))
             if isFine(diff) { return diff }
             await Task.yield()

@@ -328,6 +328,7 @@ struct LiveClusterTests {
             /// Asks until some node, the owner, counts so.
             func counted(_ nodes: Int, _ clients: Int) async throws -> String {
                 while true {
+                    try Task.checkCancellation()
                     let counts = cluster.subscribers(path)
                     let expected = SubscriberBoard.Count(nodes: nodes, clients: clients)
                     if let owner = counts.first(where: { $0.value == expected })?.key { return owner }
