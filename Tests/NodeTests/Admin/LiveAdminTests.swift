@@ -96,15 +96,21 @@ extension LiveClusterTests {
     }
 
     /// Asks until an answer is as it should be; the suite's time limit ends it where that never comes.
-    func placement(
-        _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
+    func answer(
+        _ cluster: LiveCluster, at name: String, to path: String, until isFine: ([String: Any]) -> Bool
     ) async throws -> [String: Any] {
         while true {
             try Task.checkCancellation()
-            let placement = try data(try await query(cluster, name, "?owners=1"))
-            if isFine(placement) { return placement }
+            let answer = try data(try await query(cluster, name, path))
+            if isFine(answer) { return answer }
             await Task.yield()
         }
+    }
+
+    func placement(
+        _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
+    ) async throws -> [String: Any] {
+        try await answer(cluster, at: name, to: "?owners=1", until: isFine)
     }
 
     /// Every node answers, and nothing is on its way.

@@ -39,13 +39,9 @@ extension LiveClusterTests {
     private func changes(
         _ cluster: LiveCluster, of slot: Int, until isFine: ([[String: Any]]) -> Bool
     ) async throws -> [[String: Any]] {
-        while true {
-            try Task.checkCancellation()
-            let timeline = try data(try await query(cluster, "b", "/slots/\(slot)/timeline"))
-            let changes = timeline["changes"] as? [[String: Any]] ?? []
-            if isFine(changes) { return changes }
-            await Task.yield()
-        }
+        func changes(_ timeline: [String: Any]) -> [[String: Any]] { timeline["changes"] as? [[String: Any]] ?? [] }
+        return changes(
+            try await answer(cluster, at: "b", to: "/slots/\(slot)/timeline") { isFine(changes($0)) })
     }
 
     @Test func `every owned slot tells since when, and its first claim, its hand-offs and their pauses are told`()
@@ -102,12 +98,7 @@ extension LiveClusterTests {
     private func diff(
         _ cluster: LiveCluster, at name: String, until isFine: ([String: Any]) -> Bool
     ) async throws -> [String: Any] {
-        while true {
-            try Task.checkCancellation()
-            let diff = try data(try await query(cluster, name, "/diff"))
-            if isFine(diff) { return diff }
-            await Task.yield()
-        }
+        try await answer(cluster, at: name, to: "/diff", until: isFine)
     }
 
     @Test func `a slot is listed that the database gives to a node which does not serve it, and a node that is silent`()
