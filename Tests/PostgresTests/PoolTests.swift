@@ -33,6 +33,32 @@ private func process(_ pool: PostgresPool, _ role: PostgresRole) async throws ->
     }
 }
 
+/// Chance that always says the most.
+private struct Most: RandomSource {
+    func next() -> UInt64 { .max }
+}
+
+@Suite(.timeLimit(.minutes(1)))
+struct PoolBackoffTests {
+    @Test func `the connection of the lease tries again more often than the others, however long the server is away`()
+        async throws
+    {
+        let lost = Recorder<Int>()
+        let change: (inout PostgresPoolOptions) -> Void = { $0.onLost = { member, _ in lost.append(member) } }
+        // Nobody listens there.
+        try await withPool("postgres://nobody@127.0.0.1:1/none", budget: 2, random: Most(), change) { _ in
+            var count = 0
+            while lost.all.count(where: { $0 == 1 }) < 6 {
+                count += 1
+                await lost.reached(count)
+            }
+            // The pauses of one: 0.1, 0.2, 0.4, 0.8 and 1.6 s; of the other none is above 0.5 s.
+            let attempts = lost.all.count { $0 == 0 }
+            #expect(attempts >= 8, "\(attempts) attempts for the lease while the other made 6")
+        }
+    }
+}
+
 @Suite(.needsServer, .timeLimit(.minutes(1)))
 struct PoolTests {
     @Test(arguments: [1, 2, 3, 4, 6])

@@ -57,7 +57,8 @@ func withConnection(
 
 /// Runs a test with a started pool.
 func withPool(
-    _ url: String? = serverURL, budget: Int, _ change: (inout PostgresPoolOptions) -> Void = { _ in },
+    _ url: String? = serverURL, budget: Int, random: any RandomSource = SeededRandom(seed: 1),
+    _ change: (inout PostgresPoolOptions) -> Void = { _ in },
     _ body: @escaping @Sendable (PostgresPool) async throws -> Void
 ) async throws {
     let configuration = try PostgresConfiguration(try #require(url))
@@ -66,7 +67,7 @@ func withPool(
     change(&options)
     let final = options
     try await withLoop { loop in
-        let pool = PostgresPool(configuration, options: final, on: loop, random: SeededRandom(seed: 1))
+        let pool = PostgresPool(configuration, options: final, on: loop, random: random)
         await pool.start()
         let result = await Task(executorPreference: loop) { try await body(pool) }.result
         await pool.close()

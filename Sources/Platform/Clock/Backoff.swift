@@ -36,4 +36,7 @@ public struct Backoff: Hashable, Sendable {
 extension Backoff {
     /// To a store: 100 ms, 200 ms, 400 ms … 5 s at most.
     public static var toStore: Backoff { Backoff(firstNanoseconds: 100_000_000, longestNanoseconds: 5_000_000_000) }
+
+    /// For what must be back soon after its store is: 100 ms, 200 ms, 400 ms … 500 ms at most.
+    public static var urgent: Backoff { Backoff(firstNanoseconds: 100_000_000, longestNanoseconds: 500_000_000) }
 }

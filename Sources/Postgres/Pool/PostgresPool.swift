@@ -53,7 +53,7 @@ public actor PostgresPool {
         var connection: PostgresConnection?
         /// Tells this life's messages from an earlier one's.
         var generation: UInt64 = 0
-        var backoff = Backoff.toStore
+        var backoff: Backoff
         var lastAttempt = MonotonicTime(nanoseconds: 0)
         var retry: LoopTimer?
         var task: Task<Void, Never>?
@@ -92,9 +92,13 @@ public actor PostgresPool {
         self.options = options
         self.loop = loop
         self.random = random
-        plan = PoolPlan(budget: options.budget)
+        let plan = PoolPlan(budget: options.budget)
+        self.plan = plan
         resolver = AddressResolver(on: loop)
-        members = (0..<options.budget).map { _ in Member() }
+        // After an outage every node must have renewed its lease before the first one back may declare it dead.
+        members = (0..<options.budget).map {
+            Member(backoff: plan.members(for: .lease).contains($0) ? .urgent : .toStore)
+        }
     }
 
     /// The figures now; from any thread.
