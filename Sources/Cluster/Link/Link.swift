@@ -126,7 +126,8 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
     /// Makes a link that is not dialled.
     ///
     /// - Parameters:
-    ///   - incarnation: the process that is meant; without it no other node is asked for help.
+    ///   - incarnation: the process that is meant, and no other of its name; without it any is taken, and no other node
+    ///     is asked for help.
     ///   - handler: lives on the same loop; held until the link is closed.
     public init(
         to host: String, port: UInt16, expecting name: String?, incarnation: UInt128? = nil, shared: LinkLoop,
@@ -280,10 +281,19 @@ public actor Link: TCPStreamHandler, LinkMember, LoopActor {
         for action in actions {
             switch action {
             case .send(let kind, let body): write(FrameHeader(kind), body.span)
-            case .open(let peer): if detour.isAtRelay { reachedRelay(peer) } else { opened(peer) }
+            case .open(let peer): if detour.isAtRelay { reachedRelay(peer) } else { reached(peer) }
             case .close(let failure): endAttempt("\(failure)")
             }
         }
+    }
+
+    /// Somebody has shaken hands at the address of the node. A process that took the place of the one that is meant has
+    /// links of its own: events that came from it by two of them would be in no order.
+    private func reached(_ peer: LinkPeer) {
+        guard peer.identity.incarnation == detour.target ?? peer.identity.incarnation else {
+            return endAttempt("another process answers at its address")
+        }
+        opened(peer)
     }
 
     private func opened(_ peer: LinkPeer) {

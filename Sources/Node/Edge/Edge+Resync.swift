@@ -12,47 +12,67 @@ extension Edge {
         for topic in topics.values where topic.memberCount > 0 && Slot(of: topic.campaign) == slot { resync(topic) }
     }
 
-    private func resync(_ topic: Topic) {
+    /// Asks for what the followers of a campaign have missed.
+    func resync(_ topic: Topic) {
         guard topic.resyncingSince == nil else { return }
         let since = context.clock.now()
         topic.resyncingSince = since
         topic.pendingJoins += 1
-        enqueue(
-            Command(
-                campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                body: .subscribe(after: topic.position)))
+        enqueue(resync(of: topic, since: since))
     }
 
-    /// Whether a newcomer has to wait because its answer is ahead of what the others have had, and they are about to ask
-    /// for that, or must now: they have not heard yet that the campaign has another owner.
+    private func resync(of topic: Topic, since: Timestamp) -> Command {
+        Command(
+            campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
+            body: .subscribe(after: topic.position))
+    }
+
+    private func wish(of join: Topic.WaitingJoin, _ topic: Topic) -> Command {
+        Command(
+            campaign: topic.campaign, ticket: join.ticket, receivedAt: context.clock.now(),
+            body: .subscribe(after: join.after))
+    }
+
+    /// Asks once more, a moment later: by then the way to the owner may be known.
+    private func askLater(_ command: Command, _ topic: Topic) {
+        topic.pendingJoins += 1
+        park(.commands(topic.campaign, [command]))
+    }
+
+    /// Whether a newcomer has to wait: its answer is older than what has come since, by another way; or it is ahead of what
+    /// the others have had, and they are about to ask for that, or must now, since they have not heard yet that the
+    /// campaign has another owner.
     func mustWait(_ ticket: ReplyTicket, _ joined: Joined, _ topic: Topic) -> Bool {
+        let subscribed = joined.subscribed
+        let join = Topic.WaitingJoin(ticket: ticket, after: subscribed.recovered ? subscribed.position : nil)
+        if topic.isPast(joined) {
+            askLater(wish(of: join, topic), topic)
+            return true
+        }
         guard topic.memberCount > 0, let position = topic.position, joined.newest > position,
             topic.resyncingSince != nil || joined.newest.epoch > position.epoch
         else { return false }
         resync(topic)
-        let subscribed = joined.subscribed
         topic.pendingJoins += 1
-        topic.waitingJoins.append((ticket, subscribed.recovered ? subscribed.position : nil))
+        topic.waitingJoins.append(join)
         return true
     }
 
     private func admitWaiting(_ topic: Topic) {
         let waiting = topic.waitingJoins
         topic.waitingJoins = []
-        for join in waiting {
-            enqueue(
-                Command(
-                    campaign: topic.campaign, ticket: join.ticket, receivedAt: context.clock.now(),
-                    body: .subscribe(after: join.after)))
-        }
+        for join in waiting { enqueue(wish(of: join, topic)) }
     }
 
     /// The owner answered: everybody gets what was missed, or starts over from its state.
     func resynced(_ topic: Topic, _ joined: Joined) {
+        if let since = topic.resyncingSince, topic.memberCount > 0, topic.isPast(joined) {
+            return askLater(resync(of: topic, since: since), topic)
+        }
         topic.resyncingSince = nil
         flush(topic)  // what came before is of the old epoch
         if joined.subscribed.recovered {
-            for event in joined.missed { eventArrived(event) }
+            for event in joined.missed { show(event, in: topic) }
         } else {
             topic.position = joined.subscribed.position
             for connection in topic.allMembers { sendState(connection, joined.subscribed) }
@@ -67,15 +87,7 @@ extension Edge {
         if let since = topic.resyncingSince, error.code.isRetryable, topic.memberCount > 0,
             context.clock.now().milliseconds(since: since) < ParkingLimits.followersMilliseconds
         {
-            topic.pendingJoins += 1
-            return park(
-                .commands(
-                    topic.campaign,
-                    [
-                        Command(
-                            campaign: topic.campaign, ticket: .ofEdge(index), receivedAt: since,
-                            body: .subscribe(after: topic.position))
-                    ]))
+            return askLater(resync(of: topic, since: since), topic)
         }
         topic.resyncingSince = nil
         for connection in topic.allMembers {

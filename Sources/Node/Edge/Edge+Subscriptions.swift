@@ -136,10 +136,18 @@ extension Edge {
     // MARK: - Fan-out
 
     func eventArrived(_ event: SharedEvent) {
-        // One that comes late, from an owner that is none any more, or once more after a loss.
         // While the followers ask again, what happens is in the answer: an event that came before would hide what it brings.
-        guard let topic = topics[event.campaign], topic.resyncingSince == nil, topic.noteSeen(event.position)
-        else { return }
+        guard let topic = topics[event.campaign], topic.resyncingSince == nil else { return }
+        // Nor does a live event lead into another owner's epoch: what came before it there is not known here.
+        if topic.memberCount > 0, let position = topic.position, event.position.epoch > position.epoch {
+            return resync(topic)
+        }
+        show(event, in: topic)
+    }
+
+    func show(_ event: SharedEvent, in topic: Topic) {
+        // One that comes late, from an owner that is none any more, or once more after a loss.
+        guard topic.noteEvent(event.position) else { return }
         if topic.turnEvents.isEmpty { touchedTopics.append(topic) }
         topic.turnEvents.append(event)
     }

@@ -14,10 +14,18 @@ final class Topic {
     var position: Position?
     /// Since when its followers wait for the campaign to come back.
     var resyncingSince: Timestamp?
-    /// Newcomers who were answered meanwhile, and from where they follow: they ask again when the others have caught up.
-    var waitingJoins: [(ticket: ReplyTicket, after: Position?)] = []
+    /// Newcomers who were answered meanwhile: they ask again when the others have caught up.
+    var waitingJoins: [WaitingJoin] = []
+    /// Of the newest event that came.
+    private var newestEvent: Position?
     /// Events of this turn that wait to be written, oldest first.
     var turnEvents: [SharedEvent] = []
+
+    struct WaitingJoin {
+        let ticket: ReplyTicket
+        /// From where it follows.
+        let after: Position?
+    }
 
     init(campaign: CampaignID) {
         self.campaign = campaign
@@ -41,6 +49,20 @@ final class Topic {
         guard place < members[variant.rawValue].count else { return }
         members[variant.rawValue][place] = last
         last.moved(in: self, to: place)
+    }
+
+    /// Whether more has happened since than an answer tells: it came by another way than what happened, and whoever takes
+    /// it for the present would miss what lies between.
+    func isPast(_ joined: Joined) -> Bool {
+        guard let position else { return false }
+        return joined.newest.epoch < position.epoch || newestEvent.map { joined.newest < $0 } ?? false
+    }
+
+    /// Notes an event; `false` where the followers have been there before.
+    func noteEvent(_ place: Position) -> Bool {
+        guard noteSeen(place) else { return false }
+        newestEvent = place
+        return true
     }
 
     /// Notes how far the followers have come; `false` where they had been there before.

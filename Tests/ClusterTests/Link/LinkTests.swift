@@ -16,11 +16,13 @@ struct LinkTests {
     private func withLink(
         _ own: LinkConfiguration = configuration("node-1", 1), _ other: LinkConfiguration = configuration("node-2", 2),
         service: EchoService = EchoService(), host: String = "127.0.0.1", expecting: String? = "node-2",
-        _ body: (Link, RecordingHandler, TestNode, EchoService) async throws -> Void
+        incarnation: UInt128? = nil, _ body: (Link, RecordingHandler, TestNode, EchoService) async throws -> Void
     ) async throws {
         try await withLoops(2) { group in
             let node = try await TestNode(group.loops[1], other, service: service)
-            try await withDialer(group.loops[0], node.port, own, to: host, expecting: expecting) { link, handler in
+            try await withDialer(
+                group.loops[0], node.port, own, to: host, expecting: expecting, incarnation: incarnation
+            ) { link, handler in
                 try await body(link, handler, node, service)
             }
             await node.stop()
@@ -29,13 +31,14 @@ struct LinkTests {
 
     private func withDialer(
         _ loop: EventLoop, _ port: UInt16, _ own: LinkConfiguration = configuration("node-1", 1),
-        to host: String = "127.0.0.1", expecting: String? = "node-2",
+        to host: String = "127.0.0.1", expecting: String? = "node-2", incarnation: UInt128? = nil,
         _ body: (Link, RecordingHandler) async throws -> Void
     ) async throws {
         let shared = LinkLoop(on: loop, configuration: own)
         await shared.start()
         let handler = RecordingHandler()
-        let link = Link(to: host, port: port, expecting: expecting, shared: shared, handler: handler)
+        let link = Link(
+            to: host, port: port, expecting: expecting, incarnation: incarnation, shared: shared, handler: handler)
         await link.open()
         try await body(link, handler)
         await link.close()
@@ -162,6 +165,18 @@ struct LinkTests {
         try await withLink(configuration("node-2", 2, log: log.log())) { _, handler, _, _ in
             await log.wait("link.failed", "this node itself")
             #expect(handler.events.all.isEmpty)
+        }
+    }
+
+    @Test func `a process that has taken the place of the one that is meant gets no link of that one's`() async throws {
+        let log = LogLines()
+        try await withLink(configuration("node-1", 1, log: log.log()), incarnation: 7) { link, handler, _, _ in
+            await log.wait("link.failed", "another process answers at its address")
+            #expect(handler.events.all.isEmpty && link.shared.configuration.routes.reached.isEmpty)
+        }
+        try await withLink(incarnation: 2) { link, handler, _, _ in
+            await handler.events.wait { $0.contains(where: \.isOpened) }
+            #expect(link.shared.configuration.routes.reached == [2])
         }
     }
 

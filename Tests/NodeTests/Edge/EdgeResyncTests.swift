@@ -216,4 +216,51 @@ struct EdgeResyncTests {
             #expect(try await second.client.next().contains(#""seq":52"#))
         }
     }
+
+    @Test func `a newcomer whose answer is older than what has happened since is asked for again`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            _ = try await first.client.next()
+            let second = try await scene.wish()
+            // The answer comes by another way than what the owner has told since.
+            for seq in 51...52 as ClosedRange<UInt64> { scene.event(1, seq) }
+            scene.answer(second.command.ticket, at: 1, 50)
+            let again = try await scene.command()
+            #expect(scene.place(again) == nil && again.ticket.connection == second.command.ticket.connection)
+            scene.answer(again.ticket, at: 1, 52)
+            scene.event(1, 53)
+            #expect(try await second.client.next().contains(#""seq":52"#))
+            #expect(try await second.client.next().contains(#""seq":53"#))
+            for seq in 51...53 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+        }
+    }
+
+    @Test func `no live event leads into the epoch of another owner`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            _ = try await first.client.next()
+            scene.event(2, 3)
+            let again = try await scene.command()
+            #expect(scene.place(again) == Position(epoch: 1, seq: 50) && again.ticket.isOfEdge)
+            scene.answer(again.ticket, at: 2, 9)
+            scene.event(2, 10)
+            for seq in 9...10 { #expect(try await first.client.next().contains(#""epoch":2,"seq":\#(seq)"#)) }
+        }
+    }
+
+    @Test func `an answer of an owner that is none any more does not take followers back`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 2, 5)
+            _ = try await first.client.next()
+            scene.resync()
+            scene.answer(try await scene.command().ticket, at: 1, 90)
+            let again = try await scene.command()
+            #expect(scene.place(again) == Position(epoch: 2, seq: 5) && again.ticket.isOfEdge)
+            scene.answer(again.ticket, at: 2, 6)
+            #expect(try await first.client.next().contains(#""epoch":2,"seq":6"#))
+        }
+    }
 }
