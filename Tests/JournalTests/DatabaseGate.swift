@@ -42,10 +42,15 @@ struct DatabaseGate: Sendable {
 
     /// Asks until so many statements wait: `advisory` at the gate, `transactionid` or `tuple` for another's row.
     func until(_ count: Int64, waitFor event: String...) async throws {
+        try await Self.until(count, waitFor: event, on: pool)
+    }
+
+    /// Asks, on a connection that is in no transaction, until so many statements of its database wait.
+    static func until(_ count: Int64, waitFor events: [String], on pool: PostgresPool) async throws {
         while true {
             var found: Int64 = 0
-            for event in event {
-                let result = try await pool.execute(.lease, Self.waiting, [.text(event)], deadline: within(20))
+            for event in events {
+                let result = try await pool.execute(.lease, waiting, [.text(event)], deadline: within(20))
                 found += try result.value(0, 0, as: Int64.self)
             }
             if found >= count { return }

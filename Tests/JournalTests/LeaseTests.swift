@@ -109,6 +109,44 @@ struct LeaseTests {
         await journal.close()
     }
 
+    @Test func `who waits for the row of a slot keeps nobody from renewing a lease`() async throws {
+        let database = try await TestDatabase.make()
+        let (giver, taker) = (try await database.journal(name: "giver"), try await database.journal(name: "taker"))
+        let epoch = try await giver.claim([slot])[0].epoch
+        let target = taker.core.identity.incarnation
+        let ceded = try await waiting(database, locked: [slot]) { try await giver.cede([slot: epoch], to: target) }
+        #expect(ceded[slot].map { $0 > epoch } == true)
+        let claimed = try await waiting(database, locked: [slot]) { try await taker.claim([slot, Slot(8)]) }
+        #expect(claimed.map(\.slot) == [slot, Slot(8)])
+        for journal in [giver, taker] { await journal.close() }
+    }
+
+    /// Does something while the rows of these slots are held; releases them once it waits for one, and once all leases
+    /// were found free.
+    private func waiting<Value: Sendable>(
+        _ database: TestDatabase, locked: [Slot], _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let done = Locked<Value?>(nil)
+        let slots = locked.map { "\($0.index)" }.joined(separator: ", ")
+        try await TestDatabase.withPool(database.url) { holder in
+            let script: @Sendable (String) async throws -> Void = { text in
+                let limit = within(20)
+                try await holder.withConnection(.lease, deadline: limit) {
+                    connection async throws(PostgresError) in try await connection.run(script: text, deadline: limit)
+                }
+            }
+            try await script("BEGIN; SELECT slot FROM slot_lease WHERE slot IN (\(slots)) FOR UPDATE")
+            async let value = body()
+            try await TestDatabase.withPool(database.url) { observer in
+                try await DatabaseGate.until(1, waitFor: ["transactionid"], on: observer)
+            }
+            try await script("SELECT name FROM node_lease FOR UPDATE NOWAIT; COMMIT")
+            let result = try await value
+            done.withLock { $0 = result }
+        }
+        return try #require(done.withLock { $0 })
+    }
+
     @Test func `another schema is refused with the command that helps`() async throws {
         let empty = try await TestDatabase.make(migrated: false)
         #expect(await refusal(empty).contains("run `tumulte migrate`"))

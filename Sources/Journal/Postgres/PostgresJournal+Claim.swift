@@ -57,9 +57,9 @@ private struct Claim: Sendable {
     func run(
         _ transaction: PostgresTransaction, deadline: MonotonicTime
     ) async throws(PostgresError) -> [SlotClaim] {
+        let locked = try await transaction.execute(statements.lockSlots, [.int32Array(slots)], deadline: deadline)
         let alive = try await transaction.execute(statements.lockOwnLease, [me], deadline: deadline)
         guard alive.rowCount == 1 else { throw PostgresError(.notSent, .closed, "this node was declared dead") }
-        let locked = try await transaction.execute(statements.lockSlots, [.int32Array(slots)], deadline: deadline)
         let owners = try owners(locked)
         // Taken before the question, so that a pause is never told too short.
         let askedAt = clock.monotonic().nanoseconds

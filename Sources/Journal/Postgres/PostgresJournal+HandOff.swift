@@ -127,20 +127,22 @@ extension PostgresJournalCore {
 }
 
 enum HandOffStatements {
-    /// The commit point of a hand-off. The target's row is locked, so that it is not declared dead meanwhile.
+    /// The commit point of a hand-off. The target's row is locked, so that it is not declared dead meanwhile; all slots
+    /// before it (which the count is for), since one of them may have to be waited for.
     static let cede = PostgresStatement(
         "nodes.cede", [.int32Array, .int64Array, .uuid, .uuid],
         """
-        WITH target AS (
-            SELECT incarnation FROM node_lease WHERE incarnation = $4 AND NOT dead FOR SHARE
-        ), locked AS (
+        WITH locked AS (
             SELECT l.slot FROM slot_lease l JOIN unnest($1, $2) AS c(slot, epoch) ON l.slot = c.slot
-            WHERE l.epoch = c.epoch AND l.owner = $3 AND EXISTS (SELECT 1 FROM target)
+            WHERE l.epoch = c.epoch AND l.owner = $3
             ORDER BY l.slot FOR UPDATE OF l
+        ), target AS (
+            SELECT incarnation FROM node_lease
+            WHERE (SELECT count(*) FROM locked) > 0 AND incarnation = $4 AND NOT dead FOR SHARE
         ), moved AS (
             UPDATE slot_lease l SET owner = $4,
                 epoch = greatest(l.epoch + 1, floor(extract(epoch FROM clock_timestamp()))::bigint)
-            FROM locked k WHERE l.slot = k.slot RETURNING l.slot, l.epoch
+            FROM locked k, target t WHERE l.slot = k.slot RETURNING l.slot, l.epoch
         )
         INSERT INTO ownership_log(slot, epoch, from_node, to_node, cause)
         SELECT slot, epoch, $3, $4, 'hand-off' FROM moved RETURNING slot, epoch

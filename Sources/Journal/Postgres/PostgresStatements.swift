@@ -168,14 +168,15 @@ final class PostgresStatements: Sendable {
 
     // MARK: - Claim
 
-    /// Step 0: a node that was declared dead claims nothing.
-    let lockOwnLease = PostgresStatement(
-        "claim.self", [.uuid], "SELECT 1 FROM node_lease WHERE incarnation = $1 AND NOT dead FOR SHARE")
-
     /// Step 1: from here on nobody writes for these slots.
     let lockSlots = PostgresStatement(
         "claim.lock", [.int32Array],
         "SELECT slot, epoch, owner FROM slot_lease WHERE slot = ANY($1) ORDER BY slot FOR UPDATE")
+
+    /// Step 2: a node that was declared dead claims nothing. After the slots, which may have to be waited for: while the
+    /// lease's row is locked it cannot be renewed.
+    let lockOwnLease = PostgresStatement(
+        "claim.self", [.uuid], "SELECT 1 FROM node_lease WHERE incarnation = $1 AND NOT dead FOR SHARE")
 
     /// Which of these owners live, and how many milliseconds ago each last renewed its lease or gave it back, where a
     /// lease lasts $2 seconds. A statement of its own, so that it sees what was true once the slots were locked.

@@ -115,8 +115,8 @@ extension Database {
         else { preconditionFailure("nodes.cede") }
         func held() -> [Int32] { zip(slots, epochs).filter { tables.isHeld($0, $1, by: owner) }.map(\.0) }
         let wanted = held()
-        var locks = [RowLock(key: .node(target), mode: .share)]
-        locks += wanted.sorted().map { RowLock(key: .slot($0), mode: ownerLock) }
+        var locks = wanted.sorted().map { RowLock(key: .slot($0), mode: ownerLock) }
+        locks.append(RowLock(key: .node(target), mode: .share))
         return DatabaseWork(locks: locks) { [self] in
             let moved = tables.isAlive(target) ? held().filter { wanted.contains($0) } : []
             guard !moved.isEmpty else { return (Self.rows([.int32, .int64], []), []) }
