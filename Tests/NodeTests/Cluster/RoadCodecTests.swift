@@ -109,6 +109,9 @@ struct RoadCodecTests {
                 receivedAt: Self.now.advanced(byMilliseconds: -age), body: body)
         }
         let gm = Principal(role: .host, subject: "gm", channel: nil, expiresAt: nil, isOpenMode: false)
+        let signal = ServerEvent(
+            campaign: campaign, position: position, at: Self.now,
+            body: .signal(name: "dice", data: Array("6".utf8)))
         var subscription: [UInt8] = []
         RoadCodec.append(subscriptionTo: campaign, after: position, to: &subscription)
         var presence: [UInt8] = []
@@ -170,6 +173,30 @@ struct RoadCodecTests {
                         receivedAt: Self.now.advanced(byMilliseconds: -3)), at: Self.now, to: &$0)
             },
             "cancel": Self.encoded([command(.manage(.cancel(gm, poll), nil), 0)]),
+            "all other commands": Self.encoded(
+                [
+                    .verify,
+                    .manage(.update(gm, CampaignPatch(name: "New", description: .set("hi"))), nil),
+                    .manage(.delete(gm), nil),
+                    .manage(
+                        .launch(
+                            gm, PollDraft(question: "Go?", options: ["a", "b"], durationSeconds: 60, type: .unique)),
+                        IdempotencyMark(key: Hash128(high: 1, low: 2), body: Hash128(high: 3, low: 4))),
+                    .manage(.signal(gm, name: "dice", data: Array("{\"n\":6}".utf8)), nil),
+                    .manage(.readCampaign, nil), .manage(.readPolls(limit: 20), nil), .manage(.readPoll(poll), nil),
+                ].map { command($0, 0) }),
+            "answers to others": bytes {
+                RoadCodec.append(
+                    [.reply(.signal(position)), .reply(.document(status: 200, json: Array("{}".utf8)))], to: &$0)
+            },
+            "subscribed": bytes {
+                let subscribed = Subscribed(campaign: campaign, position: position, recovered: true, poll: nil)
+                _ = RoadCodec.append(Joined(subscribed: subscribed, missed: [SharedEvent(signal)]), to: &$0)
+            },
+            "not subscribed": bytes {
+                RoadCodec.append(joinFailure: ClientError(.notFound, "none"), to: &$0)
+            },
+            "event": SharedEvent(signal).encoded,
             "answers": answers, "subscription": subscription, "offer": offer, "offer answers": offerAnswers,
             "hand over": handOver, "presence": presence,
         ]
