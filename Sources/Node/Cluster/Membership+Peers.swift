@@ -12,11 +12,9 @@ extension Membership {
             // A link that waits for a name to be resolved takes its time to close; whoever takes over does not wait.
             retired.postUnbounded(peer)
             peers[incarnation] = nil
-            firstSeen[incarnation] = nil
             departure.interrupt()
         }
         for node in nodes {
-            if firstSeen[node.incarnation] == nil { firstSeen[node.incarnation] = now }
             guard node.incarnation != parts.identity.incarnation, peers[node.incarnation] == nil,
                 let (host, port) = Self.address(node.address)
             else { continue }

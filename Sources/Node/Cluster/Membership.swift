@@ -16,8 +16,6 @@ actor Membership {
     /// Between two rounds, while all is calm and while slots are on their way.
     static let calmInterval: UInt64 = 250_000_000
     static let busyInterval: UInt64 = 50_000_000
-    /// How long a newcomer is looked at before slots move to it: one that starts and fails gets none.
-    static let settleTime: UInt64 = 2_000_000_000
     /// Between two looks at the table in Redis while nothing moves.
     static let lookInterval: UInt64 = 2_000_000_000
     struct Parts: Sendable {
@@ -75,10 +73,6 @@ actor Membership {
     /// Interrupted whenever a node that leaves may have nothing left.
     let departure: LoopAlarm
     var peers: [UInt128: Peer] = [:]
-    /// When each living node was first seen.
-    var firstSeen: [UInt128: UInt64] = [:]
-    /// Names that were members once: one that returns needs no time to settle.
-    private var knownNames: Set<String> = []
     var held = HeldSlots()
     /// Of the slots that are served here, those whose content has not been read yet.
     var opening = OpeningSlots()
@@ -87,14 +81,11 @@ actor Membership {
     /// Rung when there are some to be read.
     let openings = Inbox<Void>(limit: 1)
     var offered = OfferedSlots()
-    /// The homes that the last round found; empty before the first.
-    var homes: [String] = []
-    /// The homes in the eyes of those who have known this node's name for long: they are who offers it slots.
-    var homesOfOffers: [String] = []
-    /// The owners as they were read last, and at which version.
-    private var heard: (version: UInt64, holdings: [SlotHolding])?
-    /// The homes for these owners, and for whom they were computed.
-    private var planned: (members: [PlacementMember], names: [UInt128: String], homes: [String])?
+    private var planner: HomePlanner
+    /// What the last round found; empty before the first.
+    var homes = Homes()
+    /// The owners as they were read last.
+    private var heard: HomePlanner.Owners?
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
     private(set) var isDraining = false
@@ -125,6 +116,7 @@ actor Membership {
     init(_ parts: Parts, loop: EventLoop) {
         self.parts = parts
         self.loop = loop
+        planner = HomePlanner(me: parts.identity.incarnation)
         alarm = LoopAlarm(on: loop)
         departure = LoopAlarm(on: loop)
     }
@@ -215,18 +207,18 @@ actor Membership {
             }
         }
         heed(nodes)
+        planner.look(nodes, at: now)
         await meet(nodes)
         try await lookAround(nodes)
         let version = try await parts.journal.ownershipVersion()
         // Most rounds find that nothing has happened.
-        guard isBusy || isUnsettled(nodes) || isUnpublished || known.map({ $0 != (nodes, version) }) ?? true else {
-            return lookAtTable()
-        }
-        let holdings = try await holdings(at: version)
+        let isNews = known.map { $0 != (nodes, version) } ?? true
+        guard isBusy || isUnpublished || isNews || planner.awaitsNewcomer(among: nodes) else { return lookAtTable() }
+        let owners = try await owners(at: version)
+        let holdings = owners.holdings
         note(holdings, nodes)
-        homes = homes(holdings, nodes)
-        homesOfOffers = homesOfOffers(holdings, nodes)
-        try await take(holdings, nodes, homesOfFree(holdings, nodes))
+        homes = planner.plan(owners, among: nodes, isLeaving: isLeaving, at: now)
+        try await take(holdings, nodes)
         await give(nodes)
         try await publish()
         known = (nodes, version)
@@ -238,13 +230,12 @@ actor Membership {
     }
 
     /// The owners of all slots, read where they have changed since the last round.
-    private func holdings(at version: UInt64) async throws(JournalError) -> [SlotHolding] {
-        if let heard, heard.version == version { return heard.holdings }
-        let holdings = try await parts.journal.holdings()
-        pins = holdings.pins
-        heard = (version, holdings)
-        planned = nil
-        return holdings
+    private func owners(at version: UInt64) async throws(JournalError) -> HomePlanner.Owners {
+        if let heard, heard.version == version { return heard }
+        let owners = HomePlanner.Owners(version: version, holdings: try await parts.journal.holdings())
+        pins = owners.holdings.pins
+        heard = owners
+        return owners
     }
 
     /// Now and then, whether the table is still in Redis.
@@ -294,66 +285,6 @@ actor Membership {
 
     func members(_ nodes: [LeasedNode]) -> [String: LeasedNode] { ServingNodes.of(nodes) }
 
-    private func homes(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
-        let names = Self.names(nodes)
-        // Who owns slots was let in by those who were here before this process.
-        for holding in holdings { if let name = holding.owner.flatMap({ names[$0] }) { knownNames.insert(name) } }
-        let settled = takers(nodes).filter { knownNames.contains($0.name) || isSettled($0, nodes) }
-        knownNames.formUnion(settled.map(\.name))
-        let takers = Self.placed(settled)
-        if let planned, planned.members == takers, planned.names == names { return planned.homes }
-        let homes = Self.homes(takers, holdings, names, pins)
-        planned = (takers, names, homes)
-        return homes
-    }
-
-    /// Whoever offers slots has waited for as long as need be, or knows the name of this node from an earlier process.
-    private func homesOfOffers(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
-        let settled = takers(nodes).filter {
-            knownNames.contains($0.name) || $0.incarnation == parts.identity.incarnation
-        }
-        guard Self.placed(settled) != planned?.members else { return homes }
-        return Self.homes(Self.placed(settled), holdings, Self.names(nodes), pins)
-    }
-
-    /// Who takes slots that nobody serves. A name that has come back may be that of a process which ends and starts again
-    /// and again: such slots do not wait for it. They move to it later, as to anybody.
-    private func homesOfFree(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> [String] {
-        let settled = takers(nodes).filter { isSettled($0, nodes) }
-        guard !settled.isEmpty else { return [] }
-        guard Self.placed(settled) != planned?.members else { return homes }
-        return Self.homes(Self.placed(settled), holdings, Self.names(nodes), pins)
-    }
-
-    /// Nodes that would take slots, were they settled.
-    private func takers(_ nodes: [LeasedNode]) -> [LeasedNode] {
-        members(nodes).values.filter { !($0.incarnation == parts.identity.incarnation && isLeaving) }
-    }
-
-    /// Whether this process has been here for long enough.
-    private func isSettled(_ node: LeasedNode, _ nodes: [LeasedNode]) -> Bool {
-        members(nodes).count == 1 || now >= (firstSeen[node.incarnation] ?? now) + Self.settleTime
-    }
-
-    private static func placed(_ nodes: [LeasedNode]) -> [PlacementMember] {
-        nodes.map { PlacementMember(name: $0.name, weight: $0.weight) }.sorted { $0.name < $1.name }
-    }
-
-    private static func names(_ nodes: [LeasedNode]) -> [UInt128: String] {
-        Dictionary(uniqueKeysWithValues: nodes.map { ($0.incarnation, $0.name) })
-    }
-
-    private static func homes(
-        _ takers: [PlacementMember], _ holdings: [SlotHolding], _ names: [UInt128: String], _ pins: [Slot: String]
-    ) -> [String] {
-        CappedPlacement.homes(members: takers, owners: holdings.map { $0.owner.flatMap { names[$0] } }, pins: pins)
-    }
-
-    /// Whether a node has been here for too short a time to get slots.
-    private func isUnsettled(_ nodes: [LeasedNode]) -> Bool {
-        nodes.contains { !knownNames.contains($0.name) && !$0.isDraining }
-    }
-
     /// Notes who serves what.
     private func note(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) {
         let living = Set(nodes.map(\.incarnation))
@@ -375,11 +306,11 @@ actor Membership {
 
     /// Whether slots are on their way that concern this node.
     private func isWaiting(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) -> Bool {
-        guard !homes.isEmpty else { return isDraining && !held.served.isEmpty }
+        guard !homes.given.isEmpty else { return isDraining && !held.served.isEmpty }
         let me = parts.identity
         let members = members(nodes)
         return holdings.contains { holding in
-            let home = homes[Int(holding.slot.index)]
+            let home = homes.given[Int(holding.slot.index)]
             // A newer process of this node's own name counts as another node.
             if held.served.contains(holding.slot) {
                 return members[home].map { $0.incarnation != me.incarnation } ?? false

@@ -14,8 +14,17 @@ struct PeerCall: Sendable {
     let ticket: ReplyTicket
     let edge: Inbox<EdgeMessage>
 
-    /// Whether the answer may still arrive in time. What is not awaited must be refused all the same, to be let go of.
+    /// Whether the answer may still arrive in time.
     func isAwaited(at now: UInt64) -> Bool { now < deadline }
+
+    /// Refuses what is not awaited any more, so that it is let go of.
+    ///
+    /// - Returns: whether it did.
+    func isRefusedAsLate(at now: UInt64) -> Bool {
+        guard !isAwaited(at: now) else { return false }
+        refuse("nobody waits for this answer any more")
+        return true
+    }
 
     /// Answers, once.
     func answer(_ bytes: [UInt8]) { edge.postUnbounded(.reply(ticket, .document(status: 200, json: bytes))) }

@@ -36,14 +36,14 @@ enum HandOffLimits {
 extension Membership {
     /// Begins to give away slots whose home is elsewhere.
     func give(_ nodes: [LeasedNode]) async {
-        guard !homes.isEmpty else { return }
+        guard !homes.given.isEmpty else { return }
         let reached = parts.routes.reached
         let takers = members(nodes).mapValues(\.incarnation).filter { _, node in
             // Whom it cannot reach it sends no clients to, unless it must go itself.
             node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
                 && held.cedingCount(to: node) < HandOffLimits.hotSlots
         }
-        for (target, slots) in held.departing(homes: homes, to: takers, at: now).sorted(by: { $0.key < $1.key }) {
+        for (target, slots) in held.departing(homes: homes.given, to: takers, at: now).sorted(by: { $0.key < $1.key }) {
             // Those that are being opened can be let go of when they are open.
             let (cold, hot) = await byWarmth(slots.filter { !opening.contains($0) })
             let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)

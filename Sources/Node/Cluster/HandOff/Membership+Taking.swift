@@ -8,10 +8,7 @@ import Platform
 import Protocol
 
 extension Membership {
-    /// - Parameter homesOfFree: who takes slots that nobody serves.
-    func take(
-        _ holdings: [SlotHolding], _ nodes: [LeasedNode], _ homesOfFree: [String]
-    ) async throws(JournalError) {
+    func take(_ holdings: [SlotHolding], _ nodes: [LeasedNode]) async throws(JournalError) {
         let me = parts.identity
         openAgain()
         var plain = held.given(holdings, to: me.incarnation).filter { !offered.isAwaited($0, at: now) }
@@ -24,9 +21,9 @@ extension Membership {
         }
         if !plain.isEmpty { await serve(try await parts.journal.adopt(plain)) }
         // Of two processes of one name the newer takes; the older one gives.
-        guard !homesOfFree.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
+        guard !homes.free.isEmpty, !isLeaving, members(nodes)[me.name]?.incarnation == me.incarnation else { return }
         let free = held.free(
-            holdings, homes: homesOfFree, named: me.name, living: Set(nodes.map(\.incarnation)))
+            holdings, homes: homes.free, named: me.name, living: Set(nodes.map(\.incarnation)))
         guard !free.isEmpty else { return }
         await serve(try await parts.journal.claim(free))
     }
@@ -57,7 +54,7 @@ extension Membership {
 
     private func heard(_ call: PeerCall) async {
         // Whoever offered this has kept the slots by now, and offers them again.
-        guard call.isAwaited(at: now) else { return call.refuse("nobody waits for this answer any more") }
+        guard !call.isRefusedAsLate(at: now) else { return }
         guard let slots = try? HandOffCodec.offer(call.body.span) else {
             return call.refuse("the offer cannot be read")
         }
@@ -79,7 +76,7 @@ extension Membership {
 
     /// Whether this node would have the slot, as far as it knows.
     private func wants(_ slot: Slot) -> Bool {
-        !isLeaving && !homesOfOffers.isEmpty && homesOfOffers[Int(slot.index)] == parts.identity.name
+        !isLeaving && !homes.offered.isEmpty && homes.offered[Int(slot.index)] == parts.identity.name
             && !held.served.contains(slot)
     }
 
