@@ -15,26 +15,26 @@ actor RemoteEdge: LinkService, LoopActor {
     nonisolated let inbox: Inbox<EdgeMessage>
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
 
-    private let router: Router
+    let router: Router
     private let transport: any Transport
-    private let subscribers: SubscriberBoard
-    private let clock: any Clock
+    let subscribers: SubscriberBoard
+    let clock: any Clock
     private let log: Log
     private let onNewerTable: @Sendable (UInt64) -> Void
-    private let hints: OwnerHints
+    let hints: OwnerHints
     /// Gets what other nodes ask this one beside the road of commands.
     private let onCall: @Sendable (RoadCodec.Form, PeerCall) -> Void
-    private var host: LinkHost?
+    var host: LinkHost?
 
     private var requests: [Request?] = []
     private var generations: [UInt32] = []
     private var freeIndexes: [UInt32] = []
-    private var followers = LinkFollowers()
-    private var outboxes: [[OwnerMessage]]
+    var followers = LinkFollowers()
+    var outboxes: [[OwnerMessage]]
     private var pump: Task<Void, Never>?
 
     /// A request that waits for the answers to its commands.
-    private struct Request {
+    struct Request {
         let ticket: LinkTicket
         /// `nil` for a question that is about none.
         let slot: Slot?
@@ -194,20 +194,8 @@ actor RemoteEdge: LinkService, LoopActor {
                     ticket: self.ticket(origin, item: 0), receivedAt: draft.receivedAt)))
     }
 
-    private func subscribe(_ ticket: LinkTicket, _ wish: SubscriptionRequest, _ incarnation: UInt128) {
-        let slot = Slot(of: wish.campaign)
-        guard let lane = lane(to: slot, ticket) else { return }
-        let origin = open(
-            Request(ticket: ticket, slot: slot, answers: [], missing: 1, incarnation: incarnation), 1)
-        let command = Command(
-            campaign: wish.campaign, ticket: self.ticket(origin, item: 0), receivedAt: clock.now(),
-            body: .subscribe(after: wish.after))
-        followers.asks(wish.campaign)
-        outboxes[lane].append(.commands(wish.campaign, [command]))
-    }
-
     /// The loop of a slot of this node; any other request is refused, and its sender looks for the owner anew.
-    private func lane(to slot: Slot, _ ticket: LinkTicket) -> Int? {
+    func lane(to slot: Slot, _ ticket: LinkTicket) -> Int? {
         guard router.directory.owner(of: slot) == .local else {
             refuse(ticket, slot, .notOwner)
             return nil
@@ -215,13 +203,13 @@ actor RemoteEdge: LinkService, LoopActor {
         return router.loop(of: slot)
     }
 
-    private func refuse(_ ticket: LinkTicket, _ slot: Slot?, _ code: PeerErrorCode) {
+    func refuse(_ ticket: LinkTicket, _ slot: Slot?, _ code: PeerErrorCode) {
         let hint = code == .notOwner ? slot.flatMap { hints.hint(of: $0) } : nil
         let header = FrameHeader(.error, slot: slot, epoch: hint?.epoch ?? 0)
         host?.assumeIsolated { $0.refuse(ticket, header, PeerError(code, owner: hint?.owner)) }
     }
 
-    private func open(_ request: Request, _ count: Int) -> UInt32 {
+    func open(_ request: Request, _ count: Int) -> UInt32 {
         var request = request
         request.answers = Array(repeating: nil, count: count)
         if let index = freeIndexes.popLast() {
@@ -233,18 +221,18 @@ actor RemoteEdge: LinkService, LoopActor {
         return UInt32(requests.count - 1)
     }
 
-    private func ticket(_ origin: UInt32, item: Int) -> ReplyTicket {
+    func ticket(_ origin: UInt32, item: Int) -> ReplyTicket {
         ReplyTicket(
             edge: index, item: UInt16(item), connection: origin, generation: generations[Int(origin)], request: nil)
     }
 
-    private func close(_ origin: UInt32) {
+    func close(_ origin: UInt32) {
         requests[Int(origin)] = nil
         generations[Int(origin)] &+= 1
         freeIndexes.append(origin)
     }
 
-    private func request(_ ticket: ReplyTicket) -> Request? {
+    func request(_ ticket: ReplyTicket) -> Request? {
         let place = Int(ticket.connection)
         guard place < requests.count, generations[place] == ticket.generation else { return nil }
         return requests[place]
@@ -278,35 +266,10 @@ actor RemoteEdge: LinkService, LoopActor {
         reply(request, body)
     }
 
-    private func reply(_ request: Request, _ body: [UInt8]) {
+    func reply(_ request: Request, _ body: [UInt8]) {
         host?.onLoop((request.ticket, FrameHeader(.reply, slot: request.slot), body)) {
             $0.reply(to: $1.0, $1.1, body: $1.2)
         }
-    }
-
-    private func joined(_ ticket: ReplyTicket, _ joined: Joined) {
-        let campaign = joined.subscribed.campaign
-        followers.answered(campaign)
-        guard let request = request(ticket) else { return leaveIfUnused(campaign) }
-        close(ticket.connection)
-        var body: [UInt8] = []
-        guard RoadCodec.append(joined, to: &body) else {
-            refuse(request.ticket, request.slot, .overloaded)
-            return leaveIfUnused(campaign)
-        }
-        followers.follows(request.ticket.link, campaign)
-        subscribers.follows(campaign, follower(request.ticket.link), of: request.incarnation)
-        reply(request, body)
-    }
-
-    private func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {
-        followers.answered(campaign)
-        leaveIfUnused(campaign)
-        guard let request = request(ticket) else { return }
-        close(ticket.connection)
-        var body: [UInt8] = []
-        RoadCodec.append(joinFailure: error, to: &body)
-        reply(request, body)
     }
 
     /// The slot went away before these commands were applied.
@@ -332,60 +295,6 @@ actor RemoteEdge: LinkService, LoopActor {
         }
     }
 
-    // MARK: - Followers
-
-    private func publish(_ event: SharedEvent) {
-        let links = followers[event.campaign]
-        guard !links.isEmpty, let host else { return }
-        let header = FrameHeader(.event, slot: Slot(of: event.campaign), epoch: event.position.epoch)
-        let encoded = event.encoded
-        var isAnyGone = false
-        for link in links {
-            let isSent = host.onLoop { $0.publish(on: link, header, body: encoded) }
-            if !isSent { isAnyGone = true }
-        }
-        if isAnyGone { leaveIfUnused(event.campaign) }
-    }
-
-    /// The slot's campaigns are served elsewhere, or anew: whoever follows them asks again.
-    private func moved(_ slot: Slot) {
-        guard let host else { return }
-        let gone = followers.leave(slot)
-        let links = Set(gone.values.flatMap { $0 })
-        for (campaign, links) in gone {
-            for link in links { subscribers.leaves(campaign, follower(link)) }
-        }
-        let hint = hints.hint(of: slot)
-        var body: [UInt8] = []
-        if let hint { MovedNotice(target: hint.owner).append(to: &body) }
-        let (header, notice) = (FrameHeader(.moved, slot: slot, epoch: hint?.epoch ?? 0), body)
-        for link in links { _ = host.assumeIsolated { $0.publish(on: link, header, body: notice) } }
-    }
-
-    nonisolated func unsubscribed(
-        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
-    ) {
-        guard let wish = try? RoadCodec.subscription(body) else { return }
-        assumeIsolated { $0.unsubscribed(link, wish.campaign) }
-    }
-
-    private func unsubscribed(_ link: HostedLinkID, _ campaign: CampaignID) {
-        followers.leaves(link, campaign)
-        subscribers.leaves(campaign, follower(link))
-        leaveIfUnused(campaign)
-    }
-
-    private nonisolated func follower(_ link: HostedLinkID) -> SubscriberBoard.Follower {
-        SubscriberBoard.Follower(edge: index, link: link)
-    }
-
-    nonisolated func present(
-        _ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer, _ header: FrameHeader, _ body: Span<UInt8>
-    ) {
-        guard let (campaign, clients) = try? RoadCodec.presence(body) else { return }
-        subscribers.tells(campaign, follower(link), clients: clients)
-    }
-
     nonisolated func linkGone(_ host: LinkHost, _ link: HostedLinkID, _ peer: LinkPeer) {
         assumeIsolated { $0.gone(link) }
     }
@@ -396,17 +305,6 @@ actor RemoteEdge: LinkService, LoopActor {
             close(UInt32(index))
         }
         for campaign in followers.campaigns(of: link) { unsubscribed(link, campaign) }
-    }
-
-    /// Nobody behind this edge follows the campaign any more, or is about to: its owner need not send here.
-    private func leaveIfUnused(_ campaign: CampaignID) {
-        guard followers.isUnused(campaign) else { return }
-        let slot = Slot(of: campaign)
-        guard router.directory.owner(of: slot) == .local else { return }
-        outboxes[router.loop(of: slot)].append(
-            .commands(
-                campaign,
-                [Command(campaign: campaign, ticket: .ofEdge(index), receivedAt: clock.now(), body: .leave)]))
     }
 
     nonisolated func hostSawTable(_ host: LinkHost, _ peer: LinkPeer, _ version: UInt64) { onNewerTable(version) }
