@@ -37,11 +37,13 @@ actor PeerDesk {
 
     private let questions: Inbox<PeerCall>
     private let inspector: NodeInspector
+    private let clock: any Clock
     private let beside: (any TaskExecutor)?
     private var pump: Task<Void, Never>?
 
-    init(questions: Inbox<PeerCall>, inspector: NodeInspector, beside: (any TaskExecutor)?) {
+    init(questions: Inbox<PeerCall>, inspector: NodeInspector, clock: any Clock, beside: (any TaskExecutor)?) {
         self.questions = questions
+        self.clock = clock
         self.inspector = inspector
         self.beside = beside
     }
@@ -57,7 +59,7 @@ actor PeerDesk {
 
     private func run() async {
         while let batch = await questions.next(recycling: []) {
-            for call in batch {
+            for call in batch where !call.isRefusedAsLate(at: clock.monotonic().nanoseconds) {
                 var body: [UInt8] = []
                 switch try? RoadCodec.question(call.body.span) {
                 case .status: RoadCodec.append(await inspector.status(), to: &body)

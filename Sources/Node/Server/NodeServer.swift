@@ -149,7 +149,7 @@ public actor NodeServer {
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
         let inspector = NodeInspector(
             shards: shards, subscribers: subscribers, metrics: metrics, cluster: cluster)
-        peerDesk = PeerDesk(questions: questions, inspector: inspector, beside: beside)
+        peerDesk = PeerDesk(questions: questions, inspector: inspector, clock: clock, beside: beside)
         desk = AdminDesk(
             requests: adminRequests,
             parts: AdminDesk.Parts(

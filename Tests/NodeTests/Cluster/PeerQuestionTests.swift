@@ -121,4 +121,33 @@ struct PeerQuestionTests {
             #expect(throws: BinaryError.self) { try RoadCodec.question(other.span) }
         }
     }
+
+    @Test func `the desk answers what is awaited, and lets go of the rest`() async throws {
+        let clock = ManualClock(at: Timestamp(milliseconds: 0))
+        clock.advance(milliseconds: 100)
+        let (questions, answers) = (Inbox<PeerCall>(limit: 4), Inbox<EdgeMessage>(limit: 4))
+        let desk = PeerDesk(
+            questions: questions,
+            inspector: NodeInspector(
+                shards: [], subscribers: SubscriberBoard(tellingLoops: 1),
+                metrics: NodeMetrics(registry: MetricsRegistry()), cluster: nil),
+            clock: clock, beside: nil)
+        let body = Self.bytes { RoadCodec.append(PeerQuestion.status, to: &$0) }
+        let now = clock.monotonic().nanoseconds
+        for (item, deadline) in [now, now + 1].enumerated() {
+            let ticket = ReplyTicket(edge: 0, item: UInt16(item), connection: 0, generation: 0, request: nil)
+            let call = PeerCall(caller: 2, body: body, deadline: deadline, ticket: ticket, edge: answers)
+            questions.post(call)
+        }
+        await desk.start()
+        await desk.stop()
+        answers.finish()
+        var told: [UInt16: Bool] = [:]
+        while let batch = await answers.next(recycling: []) {
+            for case .reply(let ticket, let reply) in batch {
+                if case .document = reply { told[ticket.item] = true } else { told[ticket.item] = false }
+            }
+        }
+        #expect(told == [0: false, 1: true])
+    }
 }
