@@ -7,6 +7,8 @@ import Protocol
 enum ParkingLimits {
     /// Commands of one edge that may wait.
     static let commandsLimit = 10_000
+    /// Bytes that they may take.
+    static let bytesLimit = 32 * 1024 * 1024
     /// How long a command may wait, counted from when it was read.
     static let patienceMilliseconds: Int64 = 5000
     /// How long followers may wait for their campaign to come back.
@@ -61,11 +63,13 @@ extension Edge {
             return refuse(
                 message, ClientError(.unavailable, "no owner was found in time", retryAfterMilliseconds: 1000))
         }
-        guard parked.count < ParkingLimits.commandsLimit else {
+        let weight = message.weight
+        guard parked.count < ParkingLimits.commandsLimit, parkedBytes + weight <= ParkingLimits.bytesLimit else {
             return refuse(
                 message, ClientError(.overloaded, "too many commands wait for an owner", retryAfterMilliseconds: 1000))
         }
         parked.append(message)
+        parkedBytes += weight
         guard parked.count == 1 else { return }
         parkTimer?.schedule(afterNanoseconds: ParkingLimits.pauseNanoseconds)
     }
@@ -85,6 +89,7 @@ extension Edge {
     func unpark() {
         let waiting = parked
         parked = []
+        parkedBytes = 0
         for message in waiting { route(message) }
         turnEnded()
     }

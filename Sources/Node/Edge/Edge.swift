@@ -41,6 +41,8 @@ actor Edge {
     var run: [Command] = []
     /// What waits for an owner.
     var parked: [OwnerMessage] = []
+    /// Of everything that is parked.
+    var parkedBytes = 0
     /// When the bytes at hand were read.
     var receivedAt: Timestamp
 

@@ -112,7 +112,10 @@ extension Shard {
             campaigns[entry.id] = nil
             context.metrics.campaigns.add(-1)
         }
-        for activation in slot.activating.values { refuse(activation.waiting, error) }
+        for activation in slot.activating.values {
+            endWait(of: activation.waiting)
+            refuse(activation.waiting, error)
+        }
         let waiting = slot.sealedRows.flatMap(\.captures).flatMap(\.verifications)
         for ticket in waiting { post(.reply(ticket, .failure(error)), to: ticket.edge) }
         uncommittedBytes -= slot.ledger.queuedBytes + slot.openBytes

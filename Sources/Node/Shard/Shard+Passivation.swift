@@ -50,9 +50,8 @@ extension Shard {
     /// Has a message wait for a dormant campaign, which is read back. `false`: there is no such campaign.
     func wake(_ campaign: CampaignID, in slot: OpenSlot, for message: ShardMessage) -> Bool {
         if var activation = slot.activating.removeValue(forKey: campaign) {
-            if activation.waiting.count < ShardLimits.waitingMessagesLimit {
+            if admits(message, behind: activation.waiting.count) {
                 activation.waiting.append(message)
-                noteWaiting(message)
             } else {
                 refuse([message], Self.tooManyWait)
             }
@@ -60,13 +59,12 @@ extension Shard {
             return true
         }
         guard let dormant = slot.dormant[campaign] else { return false }
-        guard activations.count < ShardLimits.activationsLimit else {
+        guard activations.count < ShardLimits.activationsLimit, admits(message, behind: 0) else {
             refuse([message], Self.tooManyWait)
             return true
         }
         slot.dormant[campaign] = nil
         slot.activating[campaign] = Activation(dormant: dormant, waiting: [message])
-        noteWaiting(message)
         let (journal, inbox, index) = (context.journal, inbox, slot.ledger.slot)
         activations[campaign] = Task.detached(executorPreference: context.beside) {
             let result = await Self.read(campaign, slot: index, through: dormant.lsn, journal)
@@ -105,6 +103,7 @@ extension Shard {
         guard case .open(let slot)? = slots[Slot(of: campaign)],
             let activation = slot.activating.removeValue(forKey: campaign)
         else { return }
+        endWait(of: activation.waiting)
         switch result {
         case .failure(let refusal):
             slot.dormant[campaign] = activation.dormant

@@ -35,6 +35,7 @@ extension Shard {
     func opened(_ slot: Slot, _ result: Result<OpenedSlot, SlotRefusal>) async {
         var waiting: [ShardMessage] = []
         if case .opening(let queued)? = slots[slot] { waiting = queued }
+        endWait(of: waiting)
         switch result {
         case .failure(let refusal):
             slots[slot] = .refused(refusal.reason)

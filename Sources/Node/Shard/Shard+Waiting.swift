@@ -9,8 +9,18 @@ extension Shard {
     private static let tooLate = ClientError(
         .unavailable, "the campaign was not opened in time", retryAfterMilliseconds: 1000)
 
-    /// A message begins to wait: it is looked after once its sender has waited long enough.
-    func noteWaiting(_ message: ShardMessage) {
+    /// Whether a message may wait behind so many others. It is looked after once its sender has waited long enough.
+    func admits(_ message: ShardMessage, behind count: Int) -> Bool {
+        let weight = message.weight
+        guard count < ShardLimits.waitingMessagesLimit, waitingBytes + weight <= ShardLimits.waitingBytesLimit else {
+            return false
+        }
+        waitingBytes += weight
+        noteWaiting(message)
+        return true
+    }
+
+    private func noteWaiting(_ message: ShardMessage) {
         guard case .road(let message) = message else { return }
         let now = context.clock.now()
         let left: Int64?
@@ -21,6 +31,11 @@ extension Shard {
         guard let left else { return }
         let at = context.clock.monotonic().nanoseconds + UInt64(max(0, left)) * 1_000_000
         overdueAt = min(overdueAt, at)
+    }
+
+    /// These messages wait no more.
+    func endWait(of messages: [ShardMessage]) {
+        for message in messages { waitingBytes -= message.weight }
     }
 
     /// What of a message may still be done; the rest is refused.
@@ -67,8 +82,12 @@ extension Shard {
     }
 
     private func awaited(of messages: [ShardMessage]) -> [ShardMessage] {
+        endWait(of: messages)
         let awaited = messages.compactMap { stillAwaited($0) }
-        for message in awaited { noteWaiting(message) }
+        for message in awaited {
+            waitingBytes += message.weight
+            noteWaiting(message)
+        }
         return awaited
     }
 

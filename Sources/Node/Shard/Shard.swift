@@ -49,6 +49,8 @@ actor Shard {
     var fencedSlots: Set<Slot> = []
     /// Slots that are being given away.
     var leaving: [OpenSlot] = []
+    /// Of everything that waits for its slot or campaign to be opened.
+    var waitingBytes = 0
     /// When the first of the commands that wait for something to be opened may have waited for too long, monotonic
     /// nanoseconds.
     var overdueAt: UInt64 = .max
@@ -161,11 +163,12 @@ actor Shard {
         let error: ClientError
         switch slots[slot] {
         case .opening(var waiting)?:
-            if waiting.count < ShardLimits.waitingMessagesLimit {
+            let message = ShardMessage.road(.commands(campaign, commands))
+            if admits(message, behind: waiting.count) {
                 slots[slot] = nil  // so that the queue is changed in place
-                waiting.append(.road(.commands(campaign, commands)))
+                waiting.append(message)
                 slots[slot] = .opening(waiting: waiting)
-                return noteWaiting(.road(.commands(campaign, commands)))
+                return
             }
             error = ClientError(.overloaded, "the slot is still opening", retryAfterMilliseconds: 1000)
         case .open(let open)?:
@@ -259,11 +262,11 @@ actor Shard {
 
     private func createElsewhere(_ creation: CreationCommand) {
         let ticket = creation.ticket
-        if case .opening(var waiting)? = slots[creation.slot], waiting.count < ShardLimits.waitingMessagesLimit {
+        if case .opening(var waiting)? = slots[creation.slot], admits(.road(.create(creation)), behind: waiting.count) {
             slots[creation.slot] = nil
             waiting.append(.road(.create(creation)))
             slots[creation.slot] = .opening(waiting: waiting)
-            return noteWaiting(.road(.create(creation)))
+            return
         }
         guard slots[creation.slot] != nil else { return post(.again(.create(creation)), to: ticket.edge) }
         let error = ClientError(.unavailable, "the slot is not served now", retryAfterMilliseconds: 1000)
@@ -367,6 +370,8 @@ actor Shard {
 enum ShardLimits {
     /// Batches of commands that may wait for one opening slot.
     static let waitingMessagesLimit = 10_000
+    /// Bytes of commands that may wait for all slots and campaigns that one shard opens.
+    static let waitingBytesLimit = 64 * 1024 * 1024
     /// Bytes of effects of one shard that may wait for the journal.
     static let uncommittedBytesLimit = 64 * 1024 * 1024
     /// After how long a full edge is offered its messages again.

@@ -135,6 +135,20 @@ struct WaitingTests {
         }
     }
 
+    @Test func `what waits for a slot to open is bounded in bytes, and leaves room again`() async throws {
+        try await withStage(isOpen: false) { stage in
+            await stage.shard.expect([stage.slot])
+            let data = [UInt8](repeating: 0x20, count: Limits.signalDataBytesLimit)
+            let fitting = Int64(ShardLimits.waitingBytesLimit / (data.count + Command.usualWeight))
+            for id in 1...fitting + 2 { stage.manage(id, .signal(.openMode, name: "n", data: data)) }
+            #expect(await stage.settle().refusals == [fitting + 1: .overloaded, fitting + 2: .overloaded])
+            let opened = try await stage.open()
+            let sent = opened.count { if case .reply(_, .signal) = $0 { true } else { false } }
+            #expect(sent == Int(fitting) && opened.refusals.isEmpty)
+            #expect(await stage.shard.waitingBytes == 0)
+        }
+    }
+
     @Test func `what is too old when its slot opens is not applied`() async throws {
         try await withStage(isOpen: false) { stage in
             await stage.shard.expect([stage.slot])
