@@ -57,10 +57,14 @@ extension PostgresJournal {
 }
 
 extension PostgresJournalCore {
+    /// What slots wait for while they change hands goes where their rows go: on the connection of long reads it would wait
+    /// for these.
+    private static let road = PostgresRole.flush(0)
+
     fileprivate func cede(_ ceded: [Slot], _ values: [PostgresValue]) async throws(JournalError) -> [Slot: UInt64] {
         // Whatever would still be flushed is refused from now on.
         for slot in ceded { slots[slot] = nil }
-        let moved = try await query(.read, HandOffStatements.cede, values)
+        let moved = try await query(Self.road, HandOffStatements.cede, values)
         return try Self.reading { () throws(PostgresError) in
             var slots: [Slot: UInt64] = [:]
             for row in 0..<moved.rowCount { slots[try moved.slot(row, 0)] = try moved.value(row, 1) }
@@ -70,7 +74,7 @@ extension PostgresJournalCore {
 
     fileprivate func adopt(_ wanted: [Slot]) async throws(JournalError) -> [SlotClaim] {
         let owned = try await query(
-            .read, HandOffStatements.owned, [.int32Array(wanted.map { Int32($0.index) }), me])
+            Self.road, HandOffStatements.owned, [.int32Array(wanted.map { Int32($0.index) }), me])
         let claims = try Self.reading { () throws(PostgresError) in
             var claims: [SlotClaim] = []
             for row in 0..<owned.rowCount {
@@ -94,7 +98,7 @@ extension PostgresJournalCore {
             let order = places.keys.filter { !broken.contains($0) }.sorted { $0.index < $1.index }
             let from = order.map { rows[$0]?.last?.lsn ?? places[$0] ?? 0 }
             let found = try await query(
-                .read, HandOffStatements.rows, [.int32Array(order.map { Int32($0.index) }), .uint64Array(from)])
+                Self.road, HandOffStatements.rows, [.int32Array(order.map { Int32($0.index) }), .uint64Array(from)])
             try Self.reading { () throws(PostgresError) in
                 for index in 0..<found.rowCount {
                     let slot = try found.slot(index, 7)

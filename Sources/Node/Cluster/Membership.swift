@@ -16,6 +16,9 @@ actor Membership {
     /// Between two rounds, while all is calm and while slots are on their way.
     static let calmInterval: UInt64 = 250_000_000
     static let busyInterval: UInt64 = 50_000_000
+    /// Between two readings of all owners, and two writings of the table, while slots move: each costs the database and this
+    /// node milliseconds that those who wait for a slot would wait too. Whoever knows too little is redirected meanwhile.
+    static let readInterval: UInt64 = 200_000_000
     /// Between two looks at the table in Redis while nothing moves.
     static let lookInterval: UInt64 = 2_000_000_000
     struct Parts: Sendable {
@@ -76,6 +79,8 @@ actor Membership {
     var held = HeldSlots()
     /// Of the slots that are served here, those whose content has not been read yet.
     var opening = OpeningSlots()
+    /// How long nobody served those that were given away lately.
+    var givenReports: [HandOffReport] = []
     /// How long nobody served those that have been opened lately.
     var openingReports: [HandOffReport] = []
     /// Rung when there are some to be read.
@@ -86,6 +91,8 @@ actor Membership {
     var homes = Homes()
     /// The owners as they were read last.
     private var heard: HomePlanner.Owners?
+    private var heardAt: UInt64 = 0
+    private var publishedAt: UInt64 = 0
     /// What the last round found: the living nodes, and the version of the owners.
     private var known: (nodes: [LeasedNode], version: UInt64)?
     private(set) var isDraining = false
@@ -214,14 +221,14 @@ actor Membership {
         // Most rounds find that nothing has happened.
         let isNews = known.map { $0 != (nodes, version) } ?? true
         guard isBusy || isUnpublished || isNews || planner.awaitsNewcomer(among: nodes) else { return lookAtTable() }
-        let owners = try await owners(at: version)
+        let owners = try await owners(at: version, among: nodes)
         let holdings = owners.holdings
         note(holdings, nodes)
         homes = planner.plan(owners, among: nodes, isLeaving: isLeaving, at: now)
         try await take(holdings, nodes)
         await give(nodes)
         try await publish()
-        known = (nodes, version)
+        known = (nodes, owners.version)
         isBusy = !opening.isEmpty || !held.ceding.isEmpty || isWaiting(holdings, nodes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
@@ -229,9 +236,13 @@ actor Membership {
         lookAtTable()
     }
 
-    /// The owners of all slots, read where they have changed since the last round.
-    private func owners(at version: UInt64) async throws(JournalError) -> HomePlanner.Owners {
-        if let heard, heard.version == version { return heard }
+    /// The owners of all slots, read where they have changed since the last round; a moment old where the same nodes live.
+    private func owners(
+        at version: UInt64, among nodes: [LeasedNode]
+    ) async throws(JournalError) -> HomePlanner.Owners {
+        let isFresh = now < heardAt + Self.readInterval && known.map { $0.nodes == nodes } ?? false
+        if let heard, heard.version == version || isFresh { return heard }
+        heardAt = now
         let owners = HomePlanner.Owners(version: version, holdings: try await parts.journal.holdings())
         pins = owners.holdings.pins
         heard = owners
@@ -247,7 +258,8 @@ actor Membership {
 
     /// Tells the others what has changed: the version comes first, so that whoever has a later one knows no less.
     private func publish() async throws(JournalError) {
-        guard isUnpublished else { return }
+        guard isUnpublished, now >= publishedAt + Self.readInterval else { return }
+        publishedAt = now
         isUnpublished = false
         let version = try await parts.journal.nextPlacementVersion(above: parts.board.newest)
         let nodes = try await parts.journal.nodes()

@@ -13,9 +13,12 @@ import Protocol
 enum HandOffLimits {
     /// Slots that are under way to one node at a time.
     static let slots = 512
-    /// Slots of one batch: nobody waits for those that have nothing in memory.
+    /// Slots of one batch: nobody waits for those that have nothing in memory; the others come to rest together, and their
+    /// clients wait for the slowest of them.
     static let coldSlots = 256
-    static let hotSlots = 16
+    static let hotSlots = 4
+    /// Under way to a node, below which more are begun.
+    static let lowSlots = 16
     /// How long a node reads slots that were offered to it, of which it reads one at least.
     static let readNanoseconds: UInt64 = 2_000_000_000
     /// How long what was read serves an offer that is made again.
@@ -41,7 +44,7 @@ extension Membership {
         let takers = members(nodes).mapValues(\.incarnation).filter { _, node in
             // Whom it cannot reach it sends no clients to, unless it must go itself.
             node != parts.identity.incarnation && peers[node] != nil && (isLeaving || reached.contains(node))
-                && held.cedingCount(to: node) < HandOffLimits.hotSlots
+                && held.cedingCount(to: node) < HandOffLimits.lowSlots
         }
         for (target, slots) in held.departing(homes: homes.given, to: takers, at: now).sorted(by: { $0.key < $1.key }) {
             // Those that are being opened can be let go of when they are open.
@@ -71,6 +74,7 @@ extension Membership {
                 await handOff(batch, lane.releases)
                 giving.end(to: batch.target)
             }
+            reportWhenCalm()
         }
     }
 
@@ -91,17 +95,21 @@ extension Membership {
     }
 
     /// Takes what the shards let go of, until they have let go of so many slots. What comes while a cession is being
-    /// committed shares the next one.
+    /// committed shares the next one, which waits for no more than that: those that were ceded are handed over meanwhile.
     private func cede(_ count: Int, of releases: Inbox<Release>, to target: UInt128) async {
         var missing = count
+        var handing: [Task<Void, Never>] = []
         while missing > 0, let group = await releases.next(recycling: []) {
             missing -= group.count
             // One that was not open, or did not come to rest, is asked for again.
             let again = now + HandOffLimits.pauseNanoseconds
             for release in group where release.content == nil { held.keep(release.slot, until: again) }
             let released = group.compactMap(\.content)
-            if !released.isEmpty { await cede(released, to: target) }
+            guard !released.isEmpty else { continue }
+            let ceded = await ceded(released, to: target)
+            handing.append(Task(executorPreference: loop) { await self.handOver(released, ceded, to: target) })
         }
+        for task in handing { await task.value }
     }
 
     /// Has the target read the slots beforehand.
@@ -123,37 +131,50 @@ extension Membership {
     // MARK: - The commit point
 
     /// The shards have let go of these slots: they change hands now.
-    private func cede(_ released: [ReleasedSlot], to target: UInt128) async {
-        var reports: [HandOffReport] = []
+    /// - Returns: those that did, with the epochs that began.
+    private func ceded(_ released: [ReleasedSlot], to target: UInt128) async -> [Slot: UInt64] {
+        var epochs: [Slot: UInt64] = [:]
+        for slot in released { epochs[slot.slot] = slot.epoch }
         do throws(JournalError) {
-            var epochs: [Slot: UInt64] = [:]
-            for slot in released { epochs[slot.slot] = slot.epoch }
             let ceded = try await parts.journal.cede(epochs, to: target)
             isUnpublished = isUnpublished || !ceded.isEmpty
             held.doubt(released.map(\.slot).filter { ceded[$0] == nil })
-            await handOver(released, ceded, to: target)
-            if let place = peers[target]?.place {
-                for (slot, epoch) in ceded { parts.directory.note(slot, .peer(place), epoch: epoch) }
-            }
-            let servedAt = now
-            reports = released.compactMap { slot in
-                ceded[slot.slot].map { epoch in
-                    HandOffReport(
-                        slot: slot.slot, epoch: epoch,
-                        pauseMilliseconds: Double(servedAt - min(servedAt, slot.frozenAt)) / 1_000_000, tail: slot.tail)
-                }
-            }
+            return ceded
         } catch {
             // The database says what became of them, in the next round.
             held.doubt(released.map(\.slot))
             parts.log.warn(
                 "cluster.slots_not_ceded", [("slots", .integer(released.count)), ("reason", .string("\(error)"))])
+            return [:]
         }
-        for slot in released { letGo(slot.slot) }
-        for report in reports { self.reports.postUnbounded(report) }
     }
 
-    /// Notes how hand-offs went, while the next are under way.
+    /// Hands over what changed hands, and lets go of it.
+    private func handOver(_ released: [ReleasedSlot], _ ceded: [Slot: UInt64], to target: UInt128) async {
+        await tell(released, ceded, target)
+        if let place = peers[target]?.place {
+            for (slot, epoch) in ceded { parts.directory.note(slot, .peer(place), epoch: epoch) }
+        }
+        let servedAt = now
+        for slot in released {
+            letGo(slot.slot)
+            guard let epoch = ceded[slot.slot] else { continue }
+            let pause = Double(servedAt - min(servedAt, slot.frozenAt)) / 1_000_000
+            givenReports.append(
+                HandOffReport(slot: slot.slot, epoch: epoch, pauseMilliseconds: pause, tail: slot.tail))
+        }
+        // A node that leaves may end as soon as it has nothing left.
+        reportWhenCalm()
+    }
+
+    /// Has the pauses noted once no slot is on its way: a note is a commit, which those would wait for.
+    private func reportWhenCalm() {
+        guard held.ceding.isEmpty else { return }
+        for report in givenReports { reports.postUnbounded(report) }
+        givenReports = []
+    }
+
+    /// Notes how hand-offs went.
     func hearReports() async {
         while let reports = await reports.next(recycling: []) {
             do throws(JournalError) { try await parts.journal.note(reports) } catch {
@@ -163,7 +184,7 @@ extension Membership {
     }
 
     /// Tells the target what the journal does not hold; it serves the slots once it has answered.
-    private func handOver(_ released: [ReleasedSlot], _ ceded: [Slot: UInt64], to target: UInt128) async {
+    private func tell(_ released: [ReleasedSlot], _ ceded: [Slot: UInt64], _ target: UInt128) async {
         guard let owner = peers[target]?.owners.first else { return }
         let handed = released.compactMap { slot in
             ceded[slot.slot].map {

@@ -93,7 +93,9 @@ extension Membership {
 
     func hearHandOvers() async {
         while let calls = await parts.handOvers.next(recycling: []) {
-            for call in calls { await handedOver(call) }
+            // Several nodes may hand over at once: none waits for what another one's takes.
+            let taken = calls.map { call in Task(executorPreference: loop) { await self.handedOver(call) } }
+            for one in taken { await one.value }
         }
     }
 
