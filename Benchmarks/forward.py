@@ -223,7 +223,8 @@ async def hops(cluster, redis, nats, owner, votes):
             f"figure: a durable vote by another node than the owner's, least p50 of {len(one.runs['here'])} runs each:"
             f" {there / here:.2f} × that by the owner's node; the added p50 is {(there - here) / one.median('due'):.2f} ×"
             f" a bare relay's that counts from when a message was due, {(there - here) / one.median('relay'):.2f} × one's"
-            f" that counts from sending, {(there - here) / one.median('redis'):.2f} × Redis',"
+            f" that counts from sending, {(there - here) / one.median('relay at once'):.2f} × one's whose messages leave one"
+            f" after the other, as votes do, {(there - here) / one.median('redis'):.2f} × Redis',"
             f" {(there - here) / one.median('nats'):.2f} × that of two NATS servers"
         )
     print(f"µs: {({name: [round(run[0], 1) for run in runs] for name, runs in one.runs.items()})}")
