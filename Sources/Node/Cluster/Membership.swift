@@ -222,14 +222,17 @@ actor Membership {
         let isNews = known.map { $0 != (nodes, version) } ?? true
         guard isBusy || isUnpublished || isNews || planner.awaitsNewcomer(among: nodes) else { return lookAtTable() }
         let owners = try await owners(at: version, among: nodes)
-        let holdings = owners.holdings
-        note(holdings, nodes)
+        // Who has what is taken from the newest owners alone; older ones will do for what is here and has to go.
+        let isNewest = owners.version == version
         homes = planner.plan(owners, among: nodes, isLeaving: isLeaving, at: now)
-        try await take(holdings, nodes)
+        if isNewest {
+            note(owners.holdings, nodes)
+            try await take(owners.holdings, nodes)
+        }
         await give(nodes)
         try await publish()
         known = (nodes, owners.version)
-        isBusy = !opening.isEmpty || !held.ceding.isEmpty || isWaiting(holdings, nodes)
+        isBusy = !isNewest || !opening.isEmpty || !held.ceding.isEmpty || isWaiting(owners.holdings, nodes)
         guard !isBusy else { return }
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
