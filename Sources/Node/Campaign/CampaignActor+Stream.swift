@@ -49,10 +49,13 @@ extension CampaignActor {
         }
         if let after, let missed = ring.events(after: after, current: position) {
             let subscribed = Subscribed(campaign: id, position: after, recovered: true, poll: nil)
-            return join(ticket, Joined(subscribed: subscribed, missed: missed))
+            return join(ticket, Joined(subscribed: subscribed, missed: missed, epoch: position.epoch))
         }
         let subscribed = Subscribed(
             campaign: id, position: position, recovered: false, poll: view.poll(at: position))
+        // An update that is still owed to the others gets a place behind it: whoever has been told of this one takes none
+        // that stands at it for news.
+        lastEmitted = position
         join(ticket, Joined(subscribed: subscribed, missed: []))
     }
 

@@ -264,6 +264,13 @@ actor Membership {
         guard isUnpublished, now >= publishedAt + Self.readInterval else { return }
         publishedAt = now
         isUnpublished = false
+        do throws(JournalError) { try await write() } catch {
+            isUnpublished = true
+            throw error
+        }
+    }
+
+    private func write() async throws(JournalError) {
         let version = try await parts.journal.nextPlacementVersion(above: parts.board.newest)
         let nodes = try await parts.journal.nodes()
         let living = Set(nodes.map(\.incarnation))

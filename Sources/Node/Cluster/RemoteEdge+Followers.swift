@@ -29,7 +29,7 @@ extension RemoteEdge {
         }
         followers.follows(request.ticket.link, campaign)
         subscribers.follows(campaign, follower(request.ticket.link), of: request.incarnation)
-        reply(request, body)
+        reply(request, body, epoch: joined.epoch)
     }
 
     func joinFailed(_ ticket: ReplyTicket, _ campaign: CampaignID, _ error: ClientError) {

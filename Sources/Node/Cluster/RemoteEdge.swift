@@ -266,8 +266,8 @@ actor RemoteEdge: LinkService, LoopActor {
         reply(request, body)
     }
 
-    func reply(_ request: Request, _ body: [UInt8]) {
-        host?.onLoop((request.ticket, FrameHeader(.reply, slot: request.slot), body)) {
+    func reply(_ request: Request, _ body: [UInt8], epoch: UInt64 = 0) {
+        host?.onLoop((request.ticket, FrameHeader(.reply, slot: request.slot, epoch: epoch), body)) {
             $0.reply(to: $1.0, $1.1, body: $1.2)
         }
     }

@@ -201,7 +201,7 @@ actor RemoteOwner: LinkHandler, LoopActor {
             switch request {
             case .commands(_, let commands): return .answered(try RoadCodec.answers(commands.count, body))
             case .creation: return .answered(try RoadCodec.answers(1, body))
-            case .subscription: return .joined(try RoadCodec.joined(body))
+            case .subscription: return .joined(try RoadCodec.joined(body, epoch: header.epoch))
             case .call: return .document(Self.document(try RoadCodec.answers(1, body)))
             }
         } catch {

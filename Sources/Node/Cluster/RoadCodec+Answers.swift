@@ -170,7 +170,8 @@ extension RoadCodec {
         append(error, to: &output)
     }
 
-    static func joined(_ bytes: Span<UInt8>) throws(BinaryError) -> Result<Joined, ClientError> {
+    /// - Parameter epoch: of the owner, as the frame tells it.
+    static func joined(_ bytes: Span<UInt8>, epoch: UInt64) throws(BinaryError) -> Result<Joined, ClientError> {
         var cursor = BinaryCursor()
         guard try flag(&cursor, bytes) else {
             let error = try error(&cursor, bytes)
@@ -184,7 +185,7 @@ extension RoadCodec {
             missed.append(SharedEvent(event))
         }
         try cursor.finish(bytes)
-        return .success(Joined(subscribed: subscribed, missed: missed))
+        return .success(Joined(subscribed: subscribed, missed: missed, epoch: epoch))
     }
 
     static func event(_ bytes: Span<UInt8>) throws(BinaryError) -> SharedEvent {

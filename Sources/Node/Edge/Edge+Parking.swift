@@ -64,7 +64,9 @@ extension Edge {
                 message, ClientError(.unavailable, "no owner was found in time", retryAfterMilliseconds: 1000))
         }
         let weight = message.weight
-        guard parked.count < ParkingLimits.commandsLimit, parkedBytes + weight <= ParkingLimits.bytesLimit else {
+        // Of an edge there is one for each campaign that is followed; whoever it is for would only ask again at once.
+        let hasRoom = parked.count < ParkingLimits.commandsLimit && parkedBytes + weight <= ParkingLimits.bytesLimit
+        guard hasRoom || isOfEdge(message) else {
             return refuse(
                 message, ClientError(.overloaded, "too many commands wait for an owner", retryAfterMilliseconds: 1000))
         }

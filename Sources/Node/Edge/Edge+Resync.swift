@@ -50,7 +50,7 @@ extension Edge {
             return true
         }
         guard topic.memberCount > 0, let position = topic.position, joined.newest > position,
-            topic.resyncingSince != nil || joined.newest.epoch > position.epoch
+            topic.resyncingSince != nil || topic.isAhead(joined.epoch)
         else { return false }
         resync(topic)
         topic.pendingJoins += 1
@@ -71,6 +71,7 @@ extension Edge {
         }
         topic.resyncingSince = nil
         flush(topic)  // what came before is of the old epoch
+        topic.follow(joined.epoch)
         if joined.subscribed.recovered {
             for event in joined.missed { show(event, in: topic) }
         } else {

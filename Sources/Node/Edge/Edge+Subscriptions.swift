@@ -92,6 +92,7 @@ extension Edge {
         }
         flush(topic)  // earlier events of this turn are not for the newcomer
         topic.noteSeen(joined.newest)
+        topic.follow(joined.epoch)
         let variant = connection.subscriptions[index].variant
         connection.subscriptions[index].place = topic.add(connection, variant)
         context.metrics.subscriptions.add(1)
@@ -139,9 +140,7 @@ extension Edge {
         // While the followers ask again, what happens is in the answer: an event that came before would hide what it brings.
         guard let topic = topics[event.campaign], topic.resyncingSince == nil else { return }
         // Nor does a live event lead into another owner's epoch: what came before it there is not known here.
-        if topic.memberCount > 0, let position = topic.position, event.position.epoch > position.epoch {
-            return resync(topic)
-        }
+        guard !topic.isAhead(event.position.epoch) else { return resync(topic) }
         show(event, in: topic)
     }
 

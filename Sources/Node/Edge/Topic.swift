@@ -12,6 +12,8 @@ final class Topic {
     var pendingJoins = 0
     /// Up to where its followers have seen everything.
     var position: Position?
+    /// Of the owner whose answers and events its followers have had, 0 before the first.
+    private var epoch: UInt64 = 0
     /// Since when its followers wait for the campaign to come back.
     var resyncingSince: Timestamp?
     /// Newcomers who were answered meanwhile: they ask again when the others have caught up.
@@ -54,14 +56,20 @@ final class Topic {
     /// Whether more has happened since than an answer tells: it came by another way than what happened, and whoever takes
     /// it for the present would miss what lies between.
     func isPast(_ joined: Joined) -> Bool {
-        guard let position else { return false }
-        return joined.newest.epoch < position.epoch || newestEvent.map { joined.newest < $0 } ?? false
+        joined.epoch > 0 && joined.epoch < epoch || newestEvent.map { joined.newest < $0 } ?? false
     }
+
+    /// Whether what an owner under this epoch says is news that the followers have to ask for: they follow an earlier one.
+    func isAhead(_ owner: UInt64) -> Bool { memberCount > 0 && owner > epoch }
+
+    /// Followers are led by what this owner says from now on.
+    func follow(_ owner: UInt64) { epoch = max(epoch, owner) }
 
     /// Notes an event; `false` where the followers have been there before.
     func noteEvent(_ place: Position) -> Bool {
         guard noteSeen(place) else { return false }
         newestEvent = place
+        follow(place.epoch)
         return true
     }
 

@@ -14,6 +14,17 @@ enum Reply: Sendable {
 struct Joined: Sendable {
     let subscribed: Subscribed
     let missed: [SharedEvent]
+    /// Of the owner that answered; 0 where it is not known. Positions may be of an earlier one, where nothing has happened
+    /// since.
+    let epoch: UInt64
+
+    /// - Parameter epoch: 0 where nobody told it.
+    init(subscribed: Subscribed, missed: [SharedEvent], epoch: UInt64 = 0) {
+        self.subscribed = subscribed
+        self.missed = missed
+        let told = missed.last?.position ?? (subscribed.recovered ? nil : subscribed.position)
+        self.epoch = epoch > 0 ? epoch : told?.epoch ?? 0
+    }
 }
 
 /// An accepted vote's way back.

@@ -75,6 +75,28 @@ struct StreamTests {
         }
     }
 
+    @Test func `an update that is owed when somebody joins stands behind what that one is told`() async throws {
+        try await withSubscriber { stage in
+            let poll = try await stage.launch()
+            _ = await stage.advance(milliseconds: 1000)
+            for number in Int64(1)...2 {
+                stage.vote(number, poll)
+                await stage.settle()
+                stage.journal.answer(.committed)
+                await stage.settle()
+            }
+            // The first vote was shown at once, the second is to be.
+            stage.send(901, .subscribe(after: nil))
+            let told = try #require(await stage.settle().joined.first?.subscribed.position)
+            let update = try #require(await stage.advance(milliseconds: 200).events.first)
+            guard case .pollUpdate(let tally) = update.body else {
+                Issue.record("not an update: \(update)")
+                return
+            }
+            #expect(tally.totalVotes == 2 && update.position > told)
+        }
+    }
+
     @Test func `a signal leaves at once, in order, and no later event has its place`() async throws {
         try await withSubscriber { stage in
             let poll = try await stage.launch()

@@ -384,16 +384,17 @@ struct RoadCodecTests {
         let joined = Joined(subscribed: subscribed, missed: Self.events.map { SharedEvent($0) })
         #expect(RoadCodec.append(joined, to: &output))
         let bytes = output
-        let read = try RoadCodec.joined(bytes.span).get()
-        #expect(read.subscribed == subscribed)
+        let read = try RoadCodec.joined(bytes.span, epoch: 6).get()
+        #expect(read.subscribed == subscribed && read.epoch == 6)
+        #expect(try RoadCodec.joined(bytes.span, epoch: 0).get().epoch == 5)
         #expect(read.missed.map(\.event) == Self.events)
         for end in bytes.indices {
             let prefix = Array(bytes[..<end])
-            #expect(throws: (any Error).self) { try RoadCodec.joined(prefix.span).get() }
+            #expect(throws: (any Error).self) { try RoadCodec.joined(prefix.span, epoch: 0).get() }
         }
         var failure: [UInt8] = []
         RoadCodec.append(joinFailure: ClientError(.notFound, "no such campaign"), to: &failure)
-        guard case .failure(let error) = try RoadCodec.joined(failure.span) else {
+        guard case .failure(let error) = try RoadCodec.joined(failure.span, epoch: 0) else {
             Issue.record("a failure came as a success")
             return
         }

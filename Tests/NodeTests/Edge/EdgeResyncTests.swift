@@ -25,17 +25,29 @@ private struct TestOwners: Transport {
     func deliver(_ batch: inout [EdgeMessage], to edge: UInt16) { _ = self.edge.post(contentsOf: &batch) }
 }
 
+/// Every slot is here, or on its way.
+private final class TestDirectory: Directory {
+    let isMoving = Locked(false)
+
+    var home: [Slot] { [] }
+    func owner(of slot: Slot) -> SlotOwner { isMoving.withLock { $0 } ? .moving : .local }
+}
+
 /// One edge behind a listener.
 private final class EdgeScene {
     static let at = Timestamp(milliseconds: 1_800_000_000_000)
     static let campaign = CampaignID(UUIDv7(at: at, random: 7))
 
     let address: TCPAddress
+    let directory: TestDirectory
     private let inbox: Inbox<EdgeMessage>
     private let asked: AsyncStream<Command>
 
-    private init(_ address: TCPAddress, _ inbox: Inbox<EdgeMessage>, _ asked: AsyncStream<Command>) {
+    private init(
+        _ address: TCPAddress, _ directory: TestDirectory, _ inbox: Inbox<EdgeMessage>, _ asked: AsyncStream<Command>
+    ) {
         self.address = address
+        self.directory = directory
         self.inbox = inbox
         self.asked = asked
     }
@@ -46,6 +58,7 @@ private final class EdgeScene {
         let inbox = Inbox<EdgeMessage>(limit: 1024)
         let (stream, continuation) = AsyncStream.makeStream(of: Command.self)
         let registry = MetricsRegistry()
+        let directory = TestDirectory()
         let health = NodeHealth(nodeName: "edge", startedAt: 0) { [] }
         health.enter(.ready)
         let edge = Edge(
@@ -53,7 +66,7 @@ private final class EdgeScene {
             context: EdgeContext(
                 clock: SystemClock(), random: SystemRandom(), nodeName: "edge", tokens: nil,
                 access: RequestAccess(origins: [], isOpenMode: true, isOpenEverywhere: false, adminToken: nil),
-                router: Router(directory: SoleOwnerDirectory(), loopCount: 1),
+                router: Router(directory: directory, loopCount: 1),
                 transport: TestOwners(asked: continuation, edge: inbox), metrics: NodeMetrics(registry: registry),
                 registry: registry, health: health, launchLimiter: LaunchLimiter(),
                 subscribers: SubscriberBoard(tellingLoops: 0), admin: Inbox<AdminRequest>(limit: 1),
@@ -71,7 +84,7 @@ private final class EdgeScene {
         }.get()
         let result: Result<Void, any Error>
         do {
-            let scene = EdgeScene(listener.boundAddress, inbox, stream)
+            let scene = EdgeScene(listener.boundAddress, directory, inbox, stream)
             result = .success(try await body(scene))
         } catch {
             result = .failure(error)
@@ -121,6 +134,15 @@ private final class EdgeScene {
         inbox.postUnbounded(.joined(ticket, Joined(subscribed: subscribed, missed: missed)))
     }
 
+    /// An owner's answer to a follower that has missed nothing, though that owner is a later one.
+    func answer(_ ticket: ReplyTicket, after: Position, by epoch: UInt64) {
+        let subscribed = Subscribed(campaign: Self.campaign, position: after, recovered: true, poll: nil)
+        inbox.postUnbounded(.joined(ticket, Joined(subscribed: subscribed, missed: [], epoch: epoch)))
+    }
+
+    /// Commands that come back, since their slot is on its way.
+    func handBack(_ commands: [Command]) { inbox.postUnbounded(.again(.commands(Self.campaign, commands))) }
+
     func event(_ epoch: UInt64, _ seq: UInt64) { inbox.postUnbounded(.event(Self.happening(epoch, seq))) }
 
     /// The owner has gone, or the way to it.
@@ -144,6 +166,13 @@ private final class EdgeScene {
 }
 
 extension LiveFollower {
+    /// There and back.
+    func ping(_ id: Int) async throws {
+        let follower = self
+        try await onThread { Result { try follower.client.say(#"{"op":"ping","id":\#(id)}"#) } }.get()
+        #expect(try await next() == #"{"op":"pong","id":\#(id)}"#)
+    }
+
     /// The next message, whatever it is.
     func next() async throws -> String {
         let follower = self
@@ -261,6 +290,58 @@ struct EdgeResyncTests {
             #expect(scene.place(again) == Position(epoch: 2, seq: 5) && again.ticket.isOfEdge)
             scene.answer(again.ticket, at: 2, 6)
             #expect(try await first.client.next().contains(#""epoch":2,"seq":6"#))
+        }
+    }
+
+    @Test func `who has missed nothing goes on under a later owner, and so does who comes then`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 7, 0)
+            _ = try await first.client.next()
+            // Nothing has happened since the owner before.
+            let second = try await scene.wish()
+            scene.answer(second.command.ticket, after: Position(epoch: 6, seq: 50), by: 7)
+            #expect(try await second.client.next().contains(#""epoch":6,"seq":50,"recovered":true"#))
+            scene.event(7, 1)
+            for client in [first.client, second.client] {
+                #expect(try await client.next().contains(#""epoch":7,"seq":1"#))
+            }
+        }
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 6, 50)
+            _ = try await first.client.next()
+            scene.resync()
+            scene.answer(try await scene.command().ticket, after: Position(epoch: 6, seq: 50), by: 7)
+            let second = try await scene.wish()
+            scene.answer(second.command.ticket, at: 7, 0)
+            #expect(try await second.client.next().contains(#""epoch":7,"seq":0"#))
+            scene.event(7, 1)
+            for client in [first.client, second.client] {
+                #expect(try await client.next().contains(#""epoch":7,"seq":1"#))
+            }
+        }
+    }
+
+    @Test func `followers wait for their campaign however many commands wait for an owner`() async throws {
+        try await EdgeScene.with { scene in
+            let first = try await scene.wish()
+            scene.answer(first.command.ticket, at: 1, 50)
+            _ = try await first.client.next()
+            scene.directory.isMoving.withLock { $0 = true }
+            let ticket = ReplyTicket(edge: 0, item: 0, connection: 99, generation: 99, request: nil)
+            let waiting = Command(
+                campaign: EdgeScene.campaign, ticket: ticket, receivedAt: SystemClock().now(),
+                body: .manage(.readCampaign, nil))
+            scene.handBack(Array(repeating: waiting, count: ParkingLimits.commandsLimit))
+            scene.resync()
+            // What is answered in the turn after the next was read after all of that.
+            for id in 2...3 { try await first.client.ping(id) }
+            scene.directory.isMoving.withLock { $0 = false }
+            var command = try await scene.command()
+            while !command.ticket.isOfEdge { command = try await scene.command() }
+            scene.answer(command.ticket, after: 50, through: 51)
+            #expect(try await first.client.next().contains(#""seq":51"#))
         }
     }
 }
