@@ -77,14 +77,6 @@ together() {
     done
 }
 
-# Whether the stage of that name, which has run, has passed.
-succeeded() {
-    local name
-    for name in "${FAILED_STAGES[@]}"; do
-        [ "$name" != "$1" ] || return 1
-    done
-}
-
 shown() {
     cat "$1"
     rm -f "$1"

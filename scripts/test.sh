@@ -27,20 +27,15 @@ stage 'deploy: stack file' stack_file || true
 start_postgres
 start_redis
 
-# Both builds at once, each in a folder of its own, since the package manager locks one: the optimizer keeps a single
-# processor busy for a minute.
-TESTS=(--scratch-path .build-tests "${BUILD_FLAGS[@]}")
-together 'build, debug' '"$SWIFT" build --build-tests "${TESTS[@]}"' 'build, release' 'scripts/build.sh'
-
-if succeeded 'build, debug'; then
-    stage 'swift test' limit 1800 "$SWIFT" test --skip-build --disable-xctest "${TESTS[@]}" \
+if stage 'build, debug' "$SWIFT" build --build-tests "${BUILD_FLAGS[@]}"; then
+    stage 'swift test' limit 1800 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" \
         --skip 'Live(Cluster|Admin)Tests' || true
     # Whole clusters run by themselves: nodes that the rest slows down too much take each other for dead.
-    stage 'swift test: clusters' limit 600 "$SWIFT" test --skip-build --disable-xctest "${TESTS[@]}" \
+    stage 'swift test: clusters' limit 600 "$SWIFT" test --skip-build --disable-xctest "${BUILD_FLAGS[@]}" \
         --filter 'Live(Cluster|Admin)Tests' || true
 fi
 
-if succeeded 'build, release'; then
+if stage 'build, release' scripts/build.sh; then
     build_release >/dev/null
     export TUMULTE_BINARY=$BINARY
     python() { limit 1200 .cache/venv/bin/python "$@"; }
