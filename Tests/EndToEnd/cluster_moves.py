@@ -19,12 +19,16 @@ from suite import test, within
 # Only a hang reaches it; what it takes is printed.
 SERVICE_SECONDS = 15
 SETTLE_SECONDS = 2
-CAMPAIGNS = 200
+CAMPAIGNS = 600
 
 
 async def many_polls(cluster):
     """Campaigns with running polls and votes on every node, so that slots that move have something in memory."""
     polls = []
+    for _ in range(5):
+        await cluster.sql("SELECT pg_logical_emit_message(false, 'a', 'b')")
+        await cluster.sql("SELECT pg_switch_wal()")
+    await cluster.sql("CHECKPOINT")
     for _ in range(0, CAMPAIGNS, 20):
         campaigns = await asyncio.gather(*(client.campaign(cluster.b) for _ in range(20)))
         polls += await asyncio.gather(*(client.poll(cluster.c, campaign, type="UNIQUE") for campaign in campaigns))

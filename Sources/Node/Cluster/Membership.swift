@@ -49,12 +49,6 @@ actor Membership {
         var onDrain: @Sendable (Bool) -> Void = { _ in }
     }
 
-    /// A slot that its shard has let go of; without content where it had not been open.
-    struct Release: Sendable {
-        let slot: Slot
-        let content: ReleasedSlot?
-    }
-
     /// What one of the pumps that give slots away has to do: batches, and what the shards let go of for them.
     struct Lane: Sendable {
         let batches = Inbox<HeldSlots.Batch>(limit: Slot.count)

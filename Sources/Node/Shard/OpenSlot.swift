@@ -45,7 +45,7 @@ final class OpenSlot {
     var sealedRows: [SealedEffects] = []
     var isQueued = false
     /// The slot is being given away; told of its end.
-    var leaving: (@Sendable (ReleasedSlot?) -> Void)?
+    var leaving: Leave?
     /// When it stopped to take commands, monotonic nanoseconds.
     var frozenAt: UInt64 = 0
     /// Another owner has it: nothing of it is applied, sealed or shown any more.

@@ -130,7 +130,7 @@ extension Shard {
             case .road(.create(let creation)): post(.reply(creation.ticket, .failure(error)), to: creation.ticket.edge)
             case .rows, .snapshotStored, .opened, .slotLost, .activated, .verified, .tick, .snapshotWanted, .released:
                 break
-            case .release(_, let completion): completion(nil)
+            case .release(let slots, let completion): completion(slots.map { Release(slot: $0, content: nil) })
             }
         }
     }

@@ -17,34 +17,66 @@ struct ReleasedSlot: Sendable {
     let campaigns: [HandedCampaign]
 }
 
+/// What became of a slot that was to be let go of; without content where it was not open or did not come to rest.
+struct Release: Sendable {
+    let slot: Slot
+    let content: ReleasedSlot?
+}
+
+/// Slots that are to be let go of together. Who asked is told of all that came to rest in one turn at once, so that they
+/// change hands by one commit.
+final class Leave {
+    private let completion: @Sendable ([Release]) -> Void
+    private var releases: [Release] = []
+
+    init(_ completion: @escaping @Sendable ([Release]) -> Void) { self.completion = completion }
+
+    func note(_ slot: Slot, _ content: ReleasedSlot?) { releases.append(Release(slot: slot, content: content)) }
+
+    func tell() {
+        guard !releases.isEmpty else { return }
+        completion(releases)
+        releases = []
+    }
+}
+
 extension Shard {
     /// How many campaigns each of these slots has in memory: those with none are the first to move.
     func hostedCounts(_ asked: [Slot]) -> [Int] {
         asked.map { if case .open(let open)? = slots[$0] { open.campaigns.count } else { 0 } }
     }
 
-    /// Begins to let go of a slot.
+    /// Begins to let go of slots.
     ///
-    /// - Parameter completion: gets what is handed over once nothing of it is left here; `nil` where it was not open.
-    func release(_ slot: Slot, _ completion: @escaping @Sendable (ReleasedSlot?) -> Void) {
-        guard case .open(let open)? = slots[slot], open.leaving == nil else { return completion(nil) }
-        open.leaving = completion
-        open.frozenAt = turnStartedAt
-        leaving.append(open)
+    /// - Parameter completion: gets what is handed over of each once nothing of it is left here, a turn's all at once.
+    func release(_ asked: [Slot], _ completion: @escaping @Sendable ([Release]) -> Void) {
+        let leave = Leave(completion)
+        for slot in asked {
+            guard case .open(let open)? = slots[slot], open.leaving == nil else {
+                leave.note(slot, nil)
+                continue
+            }
+            open.leaving = leave
+            open.frozenAt = turnStartedAt
+            leaving.append(open)
+        }
+        leave.tell()
     }
 
     /// Lets go of slots at the end of a turn, once nothing of them is under way.
     func releaseSettled() async {
         guard !leaving.isEmpty else { return }
+        let asked = leaving
         var rest: [OpenSlot] = []
-        for slot in leaving {
+        for slot in asked {
             guard !slot.isFenced else {
-                slot.leaving?(nil)
+                slot.leaving?.note(slot.ledger.slot, nil)
                 continue
             }
             if await isSettled(slot) { await letGo(slot) } else { rest.append(slot) }
         }
         leaving = rest
+        for slot in asked { slot.leaving?.tell() }
     }
 
     /// Keeps slots that do not come to rest, because the journal does not answer or an edge takes nothing: they would be
@@ -54,10 +86,11 @@ extension Shard {
         guard !overdue.isEmpty else { return }
         let time = context.clock.now()
         for slot in overdue {
-            let completion = slot.leaving
+            let leave = slot.leaving
             slot.leaving = nil
             leaving.removeAll { $0 === slot }
-            completion?(nil)
+            leave?.note(slot.ledger.slot, nil)
+            leave?.tell()
             context.log.warn("slot.not_released", [("slot", .integer(Int(slot.ledger.slot.index)))])
             // What fell due meanwhile was left to the next owner.
             for entry in slot.campaigns.values.sorted(by: { $0.id < $1.id }) {
@@ -85,7 +118,8 @@ extension Shard {
         uncommittedBytes -= slot.openBytes
         slot.abandon()
         slots[index] = nil
-        slot.leaving?(
+        slot.leaving?.note(
+            index,
             ReleasedSlot(
                 slot: index, epoch: slot.ledger.epoch, tail: slot.ledger.committedThrough, frozenAt: slot.frozenAt,
                 campaigns: handed))

@@ -125,7 +125,7 @@ actor Shard {
         case .verified(let number, let ticket, let reply):
             verifications[number] = nil
             post(.reply(ticket, reply), to: ticket.edge)
-        case .release(let slot, let completion): release(slot, completion)
+        case .release(let slots, let completion): release(slots, completion)
         case .released(let slot):
             if case .refused? = slots[slot] { slots[slot] = nil }
             tellFollowers(of: slot)

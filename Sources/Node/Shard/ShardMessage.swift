@@ -19,9 +19,9 @@ enum ShardMessage: Sendable {
     indirect case activated(CampaignID, Result<RecoveredCampaign, SlotRefusal>)
     /// A verification ended; its number is free again.
     indirect case verified(UInt64, ReplyTicket, Reply)
-    /// Let go of a slot that is to have another owner; the completion gets what is handed over, or `nil` where it is not
-    /// open.
-    indirect case release(Slot, @Sendable (ReleasedSlot?) -> Void)
+    /// Let go of a slot that is to have another owner; the completion gets what is handed over, nothing where one is
+    /// not open.
+    indirect case release([Slot], @Sendable ([Release]) -> Void)
     /// A slot that was let go of has another owner.
     case released(Slot)
     case tick

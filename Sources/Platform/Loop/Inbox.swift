@@ -42,6 +42,16 @@ public final class Inbox<Element: Sendable>: Sendable {
         unsafe waiting?.resume()
     }
 
+    /// Adds a batch whatever the limit, as `postUnbounded` does with one element: its consumer sees all of it at once.
+    public func postUnbounded(contentsOf batch: [Element]) {
+        let waiting = unsafe state.withLock { state -> UnsafeContinuation<Void, Never>? in
+            guard !state.isFinished else { return nil }
+            state.elements.append(contentsOf: batch)
+            return unsafe state.waiting.take()
+        }
+        unsafe waiting?.resume()
+    }
+
     /// Adds a batch and leaves the array empty, its capacity kept. `false`: the batch does not fit or the queue is
     /// finished, and the array is as it was.
     @discardableResult

@@ -28,7 +28,7 @@ struct HandOffTests {
     /// The giver's slot, once it has let go of it.
     private func released(_ stage: Stage) async throws -> ReleasedSlot {
         let result = Locked<ReleasedSlot?>(nil)
-        stage.toShard.post(.release(stage.slot) { content in result.withLock { $0 = content } })
+        stage.toShard.post(.release([stage.slot]) { told in result.withLock { $0 = told.first?.content } })
         await stage.settle()
         return try #require(result.withLock { $0 })
     }

@@ -206,7 +206,7 @@ struct ShardTests {
             stage.vote(1, poll)
             await stage.settle()
             let epochs = Locked<[UInt64?]>([])
-            stage.toShard.post(.release(stage.slot) { released in epochs.withLock { $0.append(released?.epoch) } })
+            stage.toShard.post(.release([stage.slot]) { told in epochs.withLock { $0 += told.map(\.content?.epoch) } })
             stage.vote(2, poll)
             #expect(await stage.settle().handedBack == [2])
             #expect(epochs.withLock { $0.isEmpty })
@@ -218,7 +218,7 @@ struct ShardTests {
             stage.toShard.post(.released(stage.slot))
             let resyncs = await stage.settle().compactMap { if case .resync(let slot) = $0 { slot } else { nil } }
             #expect(resyncs == [stage.slot])
-            stage.toShard.post(.release(stage.slot) { released in epochs.withLock { $0.append(released?.epoch) } })
+            stage.toShard.post(.release([stage.slot]) { told in epochs.withLock { $0 += told.map(\.content?.epoch) } })
             await stage.settle()
             #expect(epochs.withLock { $0 } == [7, nil])
         }

@@ -30,7 +30,9 @@ struct WaitingTests {
 
     private func release(_ stage: Stage) -> Releases {
         let releases = Releases()
-        stage.toShard.post(.release(stage.slot) { content in releases.answers.withLock { $0.append(content != nil) } })
+        stage.toShard.post(.release([stage.slot]) { told in
+                releases.answers.withLock { $0 += told.map { $0.content != nil } }
+            })
         return releases
     }
 
@@ -107,7 +109,7 @@ struct WaitingTests {
             // Another slot is not here, which is answered at once: by then the commit has been taken in.
             let other = Slot(UInt16((Int(stage.slot.index) + 1) % Slot.count))
             let taken = Inbox<Bool>(limit: 1)
-            stage.toShard.post(.release(other) { taken.post($0 == nil) })
+            stage.toShard.post(.release([other]) { taken.post($0.map(\.content?.epoch) == [nil]) })
             #expect(await taken.next(recycling: []) == [true])
             #expect(releases.answers.withLock { $0 } == [])
             await stage.settle()

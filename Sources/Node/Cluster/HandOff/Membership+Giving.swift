@@ -49,21 +49,25 @@ extension Membership {
         for (target, slots) in held.departing(homes: homes.given, to: takers, at: now).sorted(by: { $0.key < $1.key }) {
             // Those that are being opened can be let go of when they are open.
             let (cold, hot) = await byWarmth(slots.filter { !opening.contains($0) })
-            let first = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
-            let rest = held.begin(hot, to: target, batchesOf: HandOffLimits.hotSlots)
-            for batch in first + rest { lanes[giving.begin(to: batch.target)].batches.postUnbounded(batch) }
+            var batches = held.begin(cold, to: target, batchesOf: HandOffLimits.coldSlots)
+            // Of one shard each: it lets go of all that is at rest at once, and they are ceded by one commit.
+            for slots in hot { batches += held.begin(slots, to: target, batchesOf: HandOffLimits.hotSlots) }
+            for batch in batches { lanes[giving.begin(to: batch.target)].batches.postUnbounded(batch) }
         }
     }
 
-    private func byWarmth(_ slots: [Slot]) async -> (cold: [Slot], hot: [Slot]) {
-        var ranked: [(hosted: Int, slot: Slot)] = []
+    /// Slots with nothing in memory, and the others of each shard, those with the fewest campaigns first.
+    private func byWarmth(_ slots: [Slot]) async -> (cold: [Slot], hot: [[Slot]]) {
+        var cold: [Slot] = []
+        var hot: [[Slot]] = []
         for (index, shard) in parts.shards.enumerated() {
             let here = slots.filter { Int($0.index) % parts.shards.count == index }
-            for (slot, count) in zip(here, await shard.hostedCounts(here)) { ranked.append((count, slot)) }
+            let ranked = zip(await shard.hostedCounts(here), here).sorted { ($0.0, $0.1.index) < ($1.0, $1.1.index) }
+            let first = ranked.prefix { $0.0 == 0 }.map(\.1)
+            cold += first
+            hot.append(ranked.dropFirst(first.count).map(\.1))
         }
-        ranked.sort { ($0.hosted, $0.slot.index) < ($1.hosted, $1.slot.index) }
-        let cold = ranked.prefix { $0.hosted == 0 }.map(\.slot)
-        return (cold, ranked.dropFirst(cold.count).map(\.slot))
+        return (cold.sorted { $0.index < $1.index }, hot)
     }
 
     // MARK: - A batch
@@ -86,16 +90,17 @@ extension Membership {
         for slot in batch.slots where !wanted.contains(slot) { held.keep(slot) }
         // Nothing has changed: the next round comes by itself, not at once and again and again.
         guard !wanted.isEmpty else { return }
-        for slot in wanted {
-            shard(of: slot).postUnbounded(
-                .release(slot) { content in releases.postUnbounded(Release(slot: slot, content: content)) })
+        for inbox in parts.shardInboxes.indices {
+            let slots = wanted.filter { Int($0.index) % parts.shardInboxes.count == inbox }.sorted { $0.index < $1.index }
+            guard !slots.isEmpty else { continue }
+            parts.shardInboxes[inbox].postUnbounded(.release(slots) { told in releases.postUnbounded(contentsOf: told) })
         }
         await cede(wanted.count, of: releases, to: batch.target)
         alarm.interrupt()
     }
 
-    /// Takes what the shards let go of, until they have let go of so many slots. What comes while a cession is being
-    /// committed shares the next one, which waits for no more than that: those that were ceded are handed over meanwhile.
+    /// Takes what the shards let go of, until they have let go of so many slots. What came to rest together is ceded
+    /// together and handed over as soon as that is committed; what comes later waits for none of it.
     private func cede(_ count: Int, of releases: Inbox<Release>, to target: UInt128) async {
         var missing = count
         var handing: [Task<Void, Never>] = []
@@ -106,8 +111,10 @@ extension Membership {
             for release in group where release.content == nil { held.keep(release.slot, until: again) }
             let released = group.compactMap(\.content)
             guard !released.isEmpty else { continue }
-            let ceded = await ceded(released, to: target)
-            handing.append(Task(executorPreference: loop) { await self.handOver(released, ceded, to: target) })
+            handing.append(
+                Task(executorPreference: loop) {
+                    await self.handOver(released, await self.ceded(released, to: target), to: target)
+                })
         }
         for task in handing { await task.value }
     }
