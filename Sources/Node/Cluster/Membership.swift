@@ -19,6 +19,7 @@ actor Membership {
     /// Between two readings of all owners, and two writings of the table, while slots move: each costs the database and this
     /// node milliseconds that those who wait for a slot would wait too. Whoever knows too little is redirected meanwhile.
     static let readInterval: UInt64 = 200_000_000
+    static let publishInterval: UInt64 = 500_000_000
     /// Between two looks at the table in Redis while nothing moves.
     static let lookInterval: UInt64 = 2_000_000_000
     struct Parts: Sendable {
@@ -106,6 +107,7 @@ actor Membership {
     /// Peers that are gone, whose links are to be closed.
     let retired = Inbox<Peer>(limit: PeerLanes.limit)
     private var pumps: [Task<Void, Never>] = []
+    private var givingPumps: [Task<Void, Never>] = []
     /// Slots have changed hands since the table was written.
     var isUnpublished = false
     /// Slots that are fixed to a node, as the last look at the owners showed them.
@@ -135,7 +137,7 @@ actor Membership {
             Task(executorPreference: loop) { await self.hearRetired() },
             Task(executorPreference: loop) { await self.hearOpenings() },
         ]
-        pumps += lanes.map { lane in Task(executorPreference: loop) { await self.hearBatches(lane) } }
+        givingPumps = lanes.map { lane in Task(executorPreference: loop) { await self.hearBatches(lane) } }
     }
 
     /// Returns once this node serves every slot whose home it is, and gives none away.
@@ -163,6 +165,8 @@ actor Membership {
             lane.batches.finish()
             lane.releases.finish()
         }
+        for pump in givingPumps { await pump.value }
+        reportGiven()
         reports.finish()
         retired.finish()
         openings.finish()
@@ -228,6 +232,7 @@ actor Membership {
         known = (nodes, owners.version)
         isBusy = !isNewest || !opening.isEmpty || !held.ceding.isEmpty || isWaiting(owners.holdings, nodes)
         guard !isBusy else { return }
+        reportGiven()
         for waiter in whenCalm { waiter.resume() }
         whenCalm = []
         lookAtTable()
@@ -255,7 +260,7 @@ actor Membership {
 
     /// Tells the others what has changed: the version comes first, so that whoever has a later one knows no less.
     private func publish() async throws(JournalError) {
-        guard isUnpublished, now >= publishedAt + Self.readInterval else { return }
+        guard isUnpublished, now >= publishedAt + Self.publishInterval else { return }
         publishedAt = now
         isUnpublished = false
         do throws(JournalError) { try await write() } catch {

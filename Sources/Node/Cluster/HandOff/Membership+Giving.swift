@@ -78,7 +78,6 @@ extension Membership {
                 await handOff(batch, lane.releases)
                 giving.end(to: batch.target)
             }
-            reportWhenCalm()
         }
     }
 
@@ -170,13 +169,10 @@ extension Membership {
             givenReports.append(
                 HandOffReport(slot: slot.slot, epoch: epoch, pauseMilliseconds: pause, tail: slot.tail))
         }
-        // A node that leaves may end as soon as it has nothing left.
-        reportWhenCalm()
     }
 
-    /// Has the pauses noted once no slot is on its way: a note is a commit, which those would wait for.
-    private func reportWhenCalm() {
-        guard held.ceding.isEmpty else { return }
+    /// Has the pauses of what was given away noted. Not before all of it has moved: the others would wait for these commits.
+    func reportGiven() {
         for report in givenReports { reports.postUnbounded(report) }
         givenReports = []
     }
