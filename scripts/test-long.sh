@@ -93,6 +93,7 @@ release_stage recovery 'ten thousand campaigns' env TUMULTE_TEST_STORE=postgres 
     Tests/EndToEnd/recovery.py --campaigns 10000 --polls 500
 release_stage bloat 'tables of PostgreSQL over ten minutes' python Tests/EndToEnd/bloat.py
 release_stage users 'a thousand people on three nodes' python Tests/EndToEnd/cluster_users.py
+release_stage pauses 'pauses of slots that move' python Tests/EndToEnd/cluster_pauses.py
 release_stage - 'a cluster from a backup' python Tests/EndToEnd/cluster_backup.py
 release_stage releases 'two builds beside each other' two_builds
 release_stage soak 'soak, 100 kills' soak

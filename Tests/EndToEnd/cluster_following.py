@@ -195,12 +195,12 @@ class Numbers:
 
 
 @contextlib.asynccontextmanager
-async def undisturbed(cluster, home, on="abc", leaves=""):
+async def undisturbed(cluster, home, on="abc", leaves="", breath=0):
     """What is done inside disturbs nobody: on every node of `on` people vote in polls of the node `home` and follow
     them. Every request is answered, every tally exact, no signal missing; who was on a node that `leaves` resumes at
     another."""
     stays = [name for name in on if name not in leaves]
-    voting = await Voting.held(cluster, home, on, leaves)
+    voting = await Voting.held(cluster, home, on, leaves, breath)
     numbers = Numbers(cluster.nodes[stays[0]], [election.poll["campaignId"] for election in voting.elections])
     async with contextlib.AsyncExitStack() as stack:
         followers = await follow(stack, cluster, on, voting, leaves)

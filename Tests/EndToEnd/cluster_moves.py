@@ -1,9 +1,7 @@
 """Nodes of a cluster come and go while people vote on all of them, on those that go too."""
 
 import asyncio
-import collections
 import contextlib
-import re
 import signal
 import time
 
@@ -14,76 +12,13 @@ import suite
 from cluster_following import Numbers
 from cluster_nodes import Cluster, ShortPoll, Voting, all_see_the_tally, epochs, follow, undisturbed
 from node import until
+from pauses import all_have_one_vote, figure, flushes, grown, hand_offs, many_polls
 from suite import test, within
 
 # Only a hang reaches it; what it takes is printed.
 SERVICE_SECONDS = 15
 SETTLE_SECONDS = 2
-CAMPAIGNS = 600
-
-
-async def many_polls(cluster):
-    """Campaigns with running polls and votes on every node, so that slots that move have something in memory."""
-    polls = []
-    for _ in range(5):
-        await cluster.sql("SELECT pg_logical_emit_message(false, 'a', 'b')")
-        await cluster.sql("SELECT pg_switch_wal()")
-    await cluster.sql("CHECKPOINT")
-    for _ in range(0, CAMPAIGNS, 20):
-        campaigns = await asyncio.gather(*(client.campaign(cluster.b) for _ in range(20)))
-        polls += await asyncio.gather(*(client.poll(cluster.c, campaign, type="UNIQUE") for campaign in campaigns))
-    votes = await asyncio.gather(*(client.vote(cluster.b, poll, option=1, voter="early") for poll in polls))
-    assert all(vote.status == 200 for vote in votes), [vote.body for vote in votes if vote.status != 200][:3]
-    return polls
-
-
-async def all_have_one_vote(node, polls):
-    for poll in polls:
-        assert (await client.read_poll(node, poll))["votes"] == [0, 1, 0], poll
-
-
-async def hand_offs(cluster, mark):
-    """The pauses of slots with campaigns that moved since `mark`, in milliseconds, ascending."""
-
-    async def all_noted():
-        rows = await cluster.sql(
-            "SELECT o.pause_ms FROM ownership_log o WHERE o.id > "
-            f"{mark} AND o.cause = 'hand-off' AND EXISTS (SELECT 1 FROM journal j WHERE j.slot = o.slot)"
-        )
-        return None if "" in rows else sorted(float(row) for row in rows)
-
-    return await until(all_noted, what="the pauses of what moved")
-
-
-async def flushes(nodes):
-    """How many flushes of these nodes took at most so many milliseconds each, ascending."""
-    counts = collections.Counter()
-    for node in nodes:
-        for line in (await http1.request(node, "GET", "/metrics")).body.decode().splitlines():
-            if found := re.fullmatch(r'tumulte_journal_flush_seconds_bucket\{le="(.+)"\} (\d+)', line):
-                counts[float(found[1]) * 1000] += int(found[2])
-    return counts
-
-
-def quantile(before, after, share):
-    """Of the flushes between two counts, in milliseconds; evenly spread within a bucket."""
-    grown = sorted((bound, after[bound] - before[bound]) for bound in after)
-    wanted, lower, below = share * grown[-1][1], 0.0, 0
-    for bound, count in grown:
-        if count >= wanted and count > below:
-            return lower if bound == float("inf") else lower + (bound - lower) * (wanted - below) / (count - below)
-        lower, below = bound, count
-    raise AssertionError(f"no flush in {grown}")
-
-
-def pause_figure(pauses, before, after):
-    """Every pause holds two commits: of the last row, and of the cession."""
-    assert pauses, "no slot with a campaign has moved"
-    p50, p99 = (quantile(before, after, share) for share in (0.5, 0.99))
-    return (
-        f"{len(pauses)} slots with campaigns paused for {pauses[len(pauses) // 2]:.1f} ms (p50),"
-        f" {pauses[int(len(pauses) * 0.99)]:.1f} ms (p99), while a flush of votes took {p50:.1f} ms (p50), {p99:.1f} ms (p99)"
-    )
+CAMPAIGNS = 200
 
 
 @contextlib.asynccontextmanager
@@ -157,7 +92,7 @@ async def the_owner_is_killed_while_people_vote_on_all_nodes():
 @within(120)
 async def a_node_drains_while_people_vote_on_all_nodes():
     async with Cluster() as cluster, contextlib.AsyncExitStack() as stack:
-        polls = await many_polls(cluster)
+        polls = await many_polls(cluster, CAMPAIGNS)
         async with undisturbed(cluster, "a", leaves="a") as voting:
             short = await ShortPoll.launched(stack, cluster, "a", leaves="a")
             mark, share = await cluster.mark(), (await cluster.shares())["a"]
@@ -179,7 +114,7 @@ async def a_node_drains_while_people_vote_on_all_nodes():
             f"figure: drain of a third of the slots: {took:.2f} s, {voting.acks} votes and {voting.numbers} signals,"
             f" none failed; {voting.untaken} votes crossed a goodbye"
         )
-        print(f"figure: drain: {pause_figure(await hand_offs(cluster, mark), before, after)}")
+        print(f"figure: drain: {figure(await hand_offs(cluster, mark), grown(before, after))}")
 
 
 async def knock_until_refused(node, poll, name):
@@ -270,7 +205,7 @@ async def a_node_is_drained_by_hand_and_taken_back_while_people_vote_on_all_of_t
 @within(120)
 async def a_fourth_node_joins_while_people_vote_and_takes_its_share():
     async with Cluster() as cluster:
-        polls = await many_polls(cluster)
+        polls = await many_polls(cluster, CAMPAIGNS)
         async with undisturbed(cluster, "a") as voting:
             mark, givers = await cluster.mark(), [cluster.a, cluster.b, cluster.c]
             before = await flushes(givers)
@@ -290,7 +225,7 @@ async def a_fourth_node_joins_while_people_vote_and_takes_its_share():
             f"figure: join: the first slot moved {waited:.2f} s after the newcomer came; all {shares['d']} within {took:.2f} s"
             f" of its start; {voting.acks} votes, none failed"
         )
-        print(f"figure: join: {pause_figure(await hand_offs(cluster, mark), before, after)}")
+        print(f"figure: join: {figure(await hand_offs(cluster, mark), grown(before, after))}")
 
 
 @test

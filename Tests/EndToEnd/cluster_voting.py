@@ -49,6 +49,7 @@ class Booth(election.Campaigning):
         self.errors = collections.Counter()
         self.first_ack = {}  # (campaign, epoch) → when
         self.node_may_end = False
+        self.breath = 0  # seconds between two turns of a client
         self.longest = 0  # seconds until everything that was sent at once was answered
         self.under_way = {}  # turns without all answers → when they began
         self.balancing = asyncio.Lock()
@@ -82,6 +83,8 @@ class Booth(election.Campaigning):
         finally:
             del self.under_way[turn]
         self.longest = max(self.longest, time.monotonic() - started)
+        if self.breath:
+            await election.pause(self.breath)
         return left
 
     async def answered(self, election, identity, reply, sent_before, last):
@@ -105,15 +108,18 @@ class Voting:
         self.booths = [Booth(node, self.elections, cluster if node in wandering else None) for node in booths]
 
     @classmethod
-    async def held(cls, cluster, homes, booths, leaves=""):
+    async def held(cls, cluster, homes, booths, leaves="", breath=0):
         """A poll of each kind; with two names in `homes` the UNIQUE one lives on the first and the other on the second.
-        Who votes on a node that `leaves` goes on at another."""
+        Who votes on a node that `leaves` goes on at another. A client rests for `breath` seconds between two turns."""
         polls = []
         for kind, home in zip(("UNIQUE", "STANDARD"), homes * (3 - len(homes))):
             campaign = await cluster.campaign_of(home)
             polls.append(await client.poll(cluster.nodes[home], campaign, type=kind, durationSeconds=1800))
         nodes = [cluster.nodes[name] for name in booths]
-        return cls(cluster, nodes, polls, [cluster.nodes[name] for name in leaves])
+        voting = cls(cluster, nodes, polls, [cluster.nodes[name] for name in leaves])
+        for booth in voting.booths:
+            booth.breath = breath
+        return voting
 
     async def __aenter__(self):
         self.tasks = [

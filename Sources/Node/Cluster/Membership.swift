@@ -228,9 +228,10 @@ actor Membership {
             try await take(owners.holdings, nodes)
         }
         await give(nodes)
-        try await publish()
         known = (nodes, owners.version)
-        isBusy = !isNewest || !opening.isEmpty || !held.ceding.isEmpty || isWaiting(owners.holdings, nodes)
+        let isMoving = !isNewest || !opening.isEmpty || !held.ceding.isEmpty || isWaiting(owners.holdings, nodes)
+        if !isMoving || now >= publishedAt + Self.publishInterval { try await publish() }
+        isBusy = isMoving
         guard !isBusy else { return }
         reportGiven()
         for waiter in whenCalm { waiter.resume() }
@@ -260,7 +261,7 @@ actor Membership {
 
     /// Tells the others what has changed: the version comes first, so that whoever has a later one knows no less.
     private func publish() async throws(JournalError) {
-        guard isUnpublished, now >= publishedAt + Self.publishInterval else { return }
+        guard isUnpublished else { return }
         publishedAt = now
         isUnpublished = false
         do throws(JournalError) { try await write() } catch {

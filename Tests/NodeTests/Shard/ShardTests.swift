@@ -224,6 +224,45 @@ struct ShardTests {
         }
     }
 
+    @Test func `slots that come to rest in one turn are told of together, others when they do`() async throws {
+        try await withStage { stage in
+            let poll = try await stage.launch()
+            let index = Int(stage.slot.index)
+            let slots = (0...2).map { Slot(UInt16((index + $0) % Slot.count)) }
+            let claim = SlotClaim(slot: slots[1], epoch: 9, tail: 0)
+            await stage.shard.expect([slots[1]])
+            stage.toShard.post(.opened(slots[1], .success(OpenedSlot(claim: claim, campaigns: []))))
+            await stage.settle()
+            let told = Locked<[[UInt64?]]>([])
+            stage.vote(1, poll)
+            await stage.settle()
+            stage.toShard.post(
+                .release(slots) { releases in told.withLock { $0.append(releases.map(\.content?.epoch)) } })
+            await stage.settle()
+            #expect(told.withLock { $0 } == [[nil], [9]])
+            stage.journal.answer(.committed)
+            await stage.settle()
+            #expect(told.withLock { $0 } == [[nil], [9], [7]])
+        }
+    }
+
+    @Test func `slots that are at rest are let go of at once, by one message`() async throws {
+        try await withStage { stage in
+            let other = Slot(UInt16((Int(stage.slot.index) + 1) % Slot.count))
+            await stage.shard.expect([other])
+            let claim = SlotClaim(slot: other, epoch: 9, tail: 0)
+            stage.toShard.post(.opened(other, .success(OpenedSlot(claim: claim, campaigns: []))))
+            await stage.settle()
+            let told = Locked<[[UInt64?]]>([])
+            stage.toShard.post(
+                .release([stage.slot, other]) { releases in
+                    told.withLock { $0.append(releases.map(\.content?.epoch)) }
+                })
+            await stage.settle()
+            #expect(told.withLock { $0 } == [[7, 9]])
+        }
+    }
+
     @Test func `commands for an opening slot wait for it`() async throws {
         let stage = await Stage()
         await stage.shard.expect([stage.slot])

@@ -30,7 +30,8 @@ struct WaitingTests {
 
     private func release(_ stage: Stage) -> Releases {
         let releases = Releases()
-        stage.toShard.post(.release([stage.slot]) { told in
+        stage.toShard.post(
+            .release([stage.slot]) { told in
                 releases.answers.withLock { $0 += told.map { $0.content != nil } }
             })
         return releases

@@ -89,10 +89,11 @@ extension Membership {
         for slot in batch.slots where !wanted.contains(slot) { held.keep(slot) }
         // Nothing has changed: the next round comes by itself, not at once and again and again.
         guard !wanted.isEmpty else { return }
-        for inbox in parts.shardInboxes.indices {
-            let slots = wanted.filter { Int($0.index) % parts.shardInboxes.count == inbox }.sorted { $0.index < $1.index }
+        for (index, shard) in parts.shardInboxes.enumerated() {
+            let slots = wanted.filter { Int($0.index) % parts.shardInboxes.count == index }
             guard !slots.isEmpty else { continue }
-            parts.shardInboxes[inbox].postUnbounded(.release(slots) { told in releases.postUnbounded(contentsOf: told) })
+            shard.postUnbounded(
+                .release(slots.sorted { $0.index < $1.index }) { told in releases.postUnbounded(contentsOf: told) })
         }
         await cede(wanted.count, of: releases, to: batch.target)
         alarm.interrupt()
