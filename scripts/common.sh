@@ -56,12 +56,30 @@ find_swift() {
 # Fills BUILD_FLAGS: imports must be declared in Package.swift; on macOS, where Homebrew keeps headers and libraries.
 build_flags() {
     BUILD_FLAGS=(--explicit-target-dependency-import-check error)
+    local prefix
     if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
-        local prefix
-        for prefix in "$(brew --prefix)" "$(brew --prefix sqlite)" "$(brew --prefix zlib)" "$(brew --prefix libpq)"; do
+        for prefix in "$(brew --prefix)" "$(brew --prefix sqlite)" "$(brew --prefix zlib)" "$(brew --prefix libpq)" \
+            "$(brew --prefix openssl@3)"; do
             [ -d "$prefix/include" ] && BUILD_FLAGS+=(-Xcc "-I$prefix/include" -Xlinker "-L$prefix/lib")
         done
     fi
+    # TLS to Redis where hiredis has it: from 1.0 on, not on Debian 12.
+    if has_header hiredis/hiredis_ssl.h && has_header openssl/ssl.h; then
+        BUILD_FLAGS+=(-Xcc -DTUMULTE_REDIS_TLS -Xlinker -lhiredis_ssl -Xlinker -lssl -Xlinker -lcrypto)
+    fi
+}
+
+# has_header NAME: whether it is in a folder where the compiler looks, or Homebrew's.
+has_header() {
+    local place
+    for place in /usr/include /usr/include/"$(uname -m)"-linux-gnu /usr/include/postgresql /usr/local/include \
+        /opt/homebrew/include /opt/homebrew/opt/{sqlite,zlib,libpq,openssl@3}/include "${SDKROOT:-/nowhere}/usr/include"; do
+        [ -e "$place/$1" ] && return 0
+    done
+    if [ "$(uname)" = Darwin ]; then
+        [ -e "$(xcrun --show-sdk-path 2>/dev/null)/usr/include/$1" ] && return 0
+    fi
+    return 1
 }
 
 # build_product PRODUCT: builds an optimized program of the package and sets BINARY to its path.

@@ -29,6 +29,7 @@ test  | postgres               | postgresql         | postgresql  | postgresql-s
 test  | redis                  | redis-server       | redis       | redis
 test  | compiler               | gcc                | llvm        | gcc
 test  | command ip             | iproute2           | iproute2mac | iproute
+test  | command openssl        | openssl            | openssl@3   | openssl
 test  | python                 | python3            | python      | python3
 test  | venv                   | python3-venv       | python      | python3
 test  | browser                | chromium           | chromium    | chromium
@@ -41,18 +42,6 @@ forward | venv                 | python3-venv       | python      | python3
 forward | command nats-server  | nats-server        | nats-server | nats-server
 deploy | command debootstrap   | debootstrap        | debootstrap | debootstrap
 '
-
-has_header() {
-    local place
-    for place in /usr/include /usr/include/"$(uname -m)"-linux-gnu /usr/include/postgresql /usr/local/include \
-        /opt/homebrew/include /opt/homebrew/opt/{sqlite,zlib,libpq}/include "${SDKROOT:-/nowhere}/usr/include"; do
-        [ -e "$place/$1" ] && return 0
-    done
-    if [ "$(uname)" = Darwin ]; then
-        [ -e "$(xcrun --show-sdk-path 2>/dev/null)/usr/include/$1" ] && return 0
-    fi
-    return 1
-}
 
 present() {
     case $1 in

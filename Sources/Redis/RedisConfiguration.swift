@@ -3,7 +3,8 @@
 //   redis://[user][:password@]host[:port][/database]
 //   redis+sentinel://[user][:password@]host[:port],host[:port]…/master[/database]
 //
-// `rediss://` is refused in a clear line: hiredis as Debian 12 has it (0.14) knows no TLS.
+// `rediss://` and `rediss+sentinel://` are the same over TLS. They are refused in a clear line where hiredis has none, as on
+// Debian 12 (0.14).
 
 /// Where Redis is and how to log in.
 public struct RedisConfiguration: Sendable, CustomStringConvertible {
@@ -33,9 +34,15 @@ public struct RedisConfiguration: Sendable, CustomStringConvertible {
     let place: Place
     let login: RedisLogin?
     let database: Int32
+    /// Whose certificates are believed; `nil` without TLS.
+    let tls: HiredisTLS?
 
-    /// Parses a URL; special characters in the user or password are percent-encoded.
-    public init(_ text: String) throws(RedisError) {
+    /// Parses a URL; special characters in the user or password are percent-encoded. With TLS the system's certificates
+    /// are read, so that a server is known by its name.
+    public init(_ text: String) throws(RedisError) { try self.init(text, authorities: nil) }
+
+    /// - Parameter authorities: a file with the certificates that are believed instead of the system's.
+    init(_ text: String, authorities: String?) throws(RedisError) {
         guard text.utf8.count <= Self.lengthLimit else { throw Self.refusal("it is too long") }
         guard text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw Self.refusal("it is empty or holds a blank, a control character or one outside ASCII")
@@ -43,12 +50,22 @@ public struct RedisConfiguration: Sendable, CustomStringConvertible {
         guard let (scheme, rest) = Self.split(text[...], at: "://") else {
             throw Self.refusal("it does not begin with redis:// or redis+sentinel://")
         }
-        let isSentinel: Bool
-        switch scheme.lowercased() {
-        case "redis": isSentinel = false
-        case "redis+sentinel": isSentinel = true
-        case "rediss", "rediss+sentinel": throw Self.refusal(HiredisContext.whyNoTLS)
-        default: throw Self.refusal("it does not begin with redis:// or redis+sentinel://")
+        let (isSentinel, isSecret) =
+            switch scheme.lowercased() {
+            case "redis": (false, false)
+            case "redis+sentinel": (true, false)
+            case "rediss": (false, true)
+            case "rediss+sentinel": (true, true)
+            default: throw Self.refusal("it does not begin with redis:// or redis+sentinel://")
+            }
+        if isSecret {
+            guard HiredisTLS.isThere else { throw Self.refusal(HiredisTLS.whyNot) }
+            guard let made = HiredisTLS(authorities: authorities) else {
+                throw Self.refusal("it asks for TLS, and the certificates of authorities cannot be read")
+            }
+            tls = made
+        } else {
+            tls = nil
         }
         guard !rest.contains(where: { $0 == "?" || $0 == "#" }) else {
             throw Self.refusal("it holds a `?` or `#`; there are no options, and in a password they are %3F and %23")
@@ -73,10 +90,11 @@ public struct RedisConfiguration: Sendable, CustomStringConvertible {
     /// User, servers and database; never the password.
     public var description: String {
         let user = login?.user.map { "\($0)@" } ?? ""
+        let scheme = tls == nil ? "redis" : "rediss"
         return switch place {
-        case .direct(let host): "redis://\(user)\(host.description)/\(database)"
+        case .direct(let host): "\(scheme)://\(user)\(host.description)/\(database)"
         case .sentinels(let hosts, let master):
-            "redis+sentinel://\(user)\(hosts.map(\.description).joined(separator: ","))/\(master)/\(database)"
+            "\(scheme)+sentinel://\(user)\(hosts.map(\.description).joined(separator: ","))/\(master)/\(database)"
         }
     }
 

@@ -45,6 +45,8 @@ extension RedisConnection {
         } catch {
             throw RedisError(.notSent, .connecting, error.description)
         }
+        var requirements = requirements
+        requirements.tls = configuration.tls.map { ($0, host.name) }
         var failures: [RedisError] = []
         for (index, address) in addresses.enumerated() {
             try stillWanted()

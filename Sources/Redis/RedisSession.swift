@@ -27,6 +27,8 @@ actor RedisSession {
         var login: RedisLogin?
         var database: Int32 = 0
         var mustBeMaster = false
+        /// With what TLS is spoken, and whose certificate the server is to show; `nil` without TLS.
+        var tls: (authorities: HiredisTLS, host: String)?
         /// A Sentinel is asked one question, and has neither roles nor databases.
         var isSentinel = false
     }
@@ -68,6 +70,9 @@ actor RedisSession {
         timer = LoopTimer(on: loop) { [self] in assumeIsolated { $0.timerFired() } }
         do throws(RedisError) {
             if let error = await connect(address, deadline: deadline) { throw error }
+            if let tls = requirements.tls, let reason = context?.startTLS(tls.authorities, host: tls.host) {
+                throw RedisError(.notSent, .connecting, reason)
+            }
             try await setUp(requirements, deadline: deadline)
             guard case .opening = state else { throw reasonOfEnd }
             state = .open

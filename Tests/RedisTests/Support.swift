@@ -49,7 +49,13 @@ func withConnection(
     _ url: String? = serverURL, _ change: (inout RedisOptions) -> Void = { _ in },
     _ body: @escaping @Sendable (RedisConnection) async throws -> Void
 ) async throws {
-    let configuration = try RedisConfiguration(try #require(url))
+    try await withConnection(try RedisConfiguration(try #require(url)), change, body)
+}
+
+func withConnection(
+    _ configuration: RedisConfiguration, _ change: (inout RedisOptions) -> Void,
+    _ body: @escaping @Sendable (RedisConnection) async throws -> Void
+) async throws {
     var options = RedisOptions()
     change(&options)
     let final = options

@@ -22,11 +22,6 @@ final class HiredisContext {
         case unreadable
     }
 
-    /// Why TLS is refused, in one line.
-    static let whyNoTLS =
-        "it asks for TLS, and hiredis \(HIREDIS_MAJOR).\(HIREDIS_MINOR) is used without it here; "
-        + "use redis:// within a private network"
-
     /// What the library's callbacks see. It outlives the library's object, which holds it unretained.
     @safe fileprivate final class Hooks {
         var context: UnsafeMutablePointer<redisAsyncContext>?
@@ -87,6 +82,9 @@ final class HiredisContext {
     /// Whether the library still has the connection; `nil`, or why not.
     var failure: String? { unsafe hooks.context == nil ? hooks.failure : nil }
 
+    /// The library's connection, while it has it.
+    var open: UnsafeMutablePointer<redisAsyncContext>? { unsafe hooks.context }
+
     /// Bytes of a reply that is not complete.
     var bufferedByteCount: Int { unsafe hooks.context.map { unsafe Int($0.pointee.c.reader.pointee.len) } ?? 0 }
 
@@ -132,7 +130,7 @@ final class HiredisContext {
         unsafe redisAsyncFree(context)
     }
 
-    fileprivate static func error(of context: UnsafePointer<redisAsyncContext>) -> String {
+    static func error(of context: UnsafePointer<redisAsyncContext>) -> String {
         guard let text = unsafe context.pointee.errstr else { return "the connection broke" }
         let words = unsafe String(cString: text)
         return words.isEmpty ? "the connection broke" : words
