@@ -33,13 +33,22 @@ ZERO = "01890a5d-ac96-774b-bcce-b302099a8057"
 class Limit:
     """The bare epoll server, on core 0."""
 
+    host = "127.0.0.1"
+
     async def __aenter__(self):
         self.port = free_port()
+        # It holds no stream of this program's: whoever reads these would wait for its end.
         self.process = subprocess.Popen(
-            ["taskset", "-c", "0", tools.build("wslimit"), "-b", "-p", str(self.port)], stderr=subprocess.DEVNULL
+            ["taskset", "-c", "0", tools.build("wslimit"), "-b", "-p", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self.pid = self.process.pid
-        await until(self.listens, 10, "wslimit to listen")
+        try:
+            await until(self.listens, 10, "wslimit to listen")
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def listens(self):
