@@ -56,6 +56,8 @@ public enum FlushOutcome: Hashable, Sendable {
     case fenced
     /// Refused or unknown: submit the same sealed row again.
     case failed(JournalError)
+
+    var isFailure: Bool { if case .failed = self { true } else { false } }
 }
 
 /// The outcome of one submitted row.

@@ -274,7 +274,7 @@ async def close(run, elections, tasks, ended):
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(ended, *tasks, return_exceptions=True)
     faults = run.faults + await check(node, elections, exact=True)
     assert not faults, faults[:10]
     for election in elections:

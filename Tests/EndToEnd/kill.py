@@ -33,7 +33,7 @@ async def murder(rounds, seed):
         except BaseException:
             for task in clients:
                 task.cancel()
-            await asyncio.gather(*clients, return_exceptions=True)
+            await asyncio.gather(ended, *clients, return_exceptions=True)
             raise
         await election.close(run, elections, clients, ended)
         assert run.unknowns > 0, "no kill caught a vote under way: the test proved nothing"

@@ -58,7 +58,7 @@ async def endure(trouble, rounds=1, on_bad_disk=False, **options):
             except BaseException:
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(ended, *tasks, return_exceptions=True)
                 raise
             await election.close(run, elections, tasks, ended)
             assert run.silent == 0, f"{run.silent} requests got no answer"
@@ -156,24 +156,47 @@ async def rows_of_the_journal_are_stalled_for_ten_seconds():
     await endure(lock)
 
 
+async def only_reads(server, is_so):
+    for text in (
+        f"ALTER SYSTEM SET default_transaction_read_only = {'on' if is_so else 'off'}", "SELECT pg_reload_conf()",
+    ):  # fmt: skip
+        await asyncio.to_thread(database.sql, server.url + "?options=-cdefault_transaction_read_only%3Doff", text)
+
+
 @test
 @within(300)
 async def the_server_takes_no_writes():
     async def standstill(server, url, run, ended):
         aside = await side_poll(run.node)
-        for state in ("on", "off"):
-            for text in (f"ALTER SYSTEM SET default_transaction_read_only = {state}", "SELECT pg_reload_conf()"):
-                await asyncio.to_thread(
-                    database.sql, server.url + "?options=-cdefault_transaction_read_only%3Doff", text
-                )
-            if state == "on":
+        await only_reads(server, True)
 
-                async def refused():
-                    return (await client.vote(run.node, aside, option=0, voter=stranger())).status == 503
+        async def refused():
+            return (await client.vote(run.node, aside, option=0, voter=stranger())).status == 503
 
-                await until(refused, what="votes to be refused")
+        await until(refused, what="votes to be refused")
+        await only_reads(server, False)
 
     await endure(standstill)
+
+
+@test
+async def votes_are_refused_where_the_lease_has_lapsed_before_the_first():
+    with database.Server() as server:
+        async with Node(DATABASE_URL=database.create(BINARY, server.url)) as node:
+            poll = await side_poll(node)
+            await only_reads(server, True)
+            await passed(4)  # the lease of three seconds is not renewed
+            answers = [await client.vote(node, poll, option=0, voter=stranger()) for _ in range(2)]
+            # What was taken before anybody knew may yet be committed; after it nothing is taken.
+            assert [answer.status for answer in answers] in ([504, 503], [503, 503]), answers
+            await only_reads(server, False)
+
+            async def counted():
+                return (await client.vote(node, poll, option=0, voter="last")).status == 200
+
+            await until(counted, what="votes to be accepted again")
+            taken = [answer.status for answer in answers].count(504)
+            assert (await client.read_poll(node, poll))["totalVotes"] == taken + 1
 
 
 @test

@@ -62,6 +62,7 @@ def run(chosen, parallel=3, tests=None):
 async def _run(tests, parallel):
     gate = asyncio.Semaphore(parallel)
     counts = {"ok": 0, "FAILED": 0, "skipped": 0}
+    failures = []
 
     async def one(function):
         async with gate:
@@ -76,9 +77,14 @@ async def _run(tests, parallel):
                 outcome, note = "FAILED", "\n" + traceback.format_exc()
             counts[outcome] += 1
             sentence = function.__name__.replace("_", " ")
+            if outcome == "FAILED":
+                failures.append(f"{sentence}: {note.splitlines()[-1][:300]}")
             print(f"{outcome:7} {sentence} ({time.monotonic() - started:.2f} s){note}", flush=True)
 
     await asyncio.gather(*(one(function) for function in tests))
+    # Once more where a reader looks first: logs and traces between them may be long.
+    for failure in failures:
+        print(f"FAILED  {failure}")
     if counts["skipped"]:
         print(f"{counts['skipped']} skipped")
     print(f"{counts['ok']} passed, {counts['FAILED']} failed")

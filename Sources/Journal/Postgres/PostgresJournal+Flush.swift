@@ -91,7 +91,8 @@ extension PostgresJournalCore {
             for (entry, outcome) in zip(entries, outcomes) {
                 guard let answer = entry.batch.settle(entry.place, outcome) else { continue }
                 let completion = entry.batch.completion
-                tell { completion(answer) }
+                // A failure shows nothing. Withheld, it would let its slot take votes that cannot be confirmed.
+                if answer.allSatisfy(\.outcome.isFailure) { completion(answer) } else { tell { completion(answer) } }
             }
             startMaintenance()
         }
