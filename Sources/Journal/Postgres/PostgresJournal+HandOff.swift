@@ -64,7 +64,8 @@ extension PostgresJournalCore {
     fileprivate func cede(_ ceded: [Slot], _ values: [PostgresValue]) async throws(JournalError) -> [Slot: UInt64] {
         // Whatever would still be flushed is refused from now on.
         for slot in ceded { slots[slot] = nil }
-        let moved = try await query(Self.road, HandOffStatements.cede, values)
+        // Nobody serves them meanwhile: it is waited for no longer than a row would be.
+        let moved = try await query(Self.road, HandOffStatements.cede, values, within: options.flushNanoseconds)
         return try Self.reading { () throws(PostgresError) in
             var slots: [Slot: UInt64] = [:]
             for row in 0..<moved.rowCount { slots[try moved.slot(row, 0)] = try moved.value(row, 1) }

@@ -26,6 +26,14 @@ final class ClusterDirectory: Directory {
     /// Nothing at the start: slots are claimed as their home is decided.
     var home: [Slot] { [] }
 
+    /// How many slots are served here, by peers, and by nobody that this node knows of.
+    var counts: (here: Int, elsewhere: Int, nowhere: Int) {
+        owners.withLock { owners in
+            let (here, nowhere) = (owners.count { $0 == 1 }, owners.count { $0 == 0 })
+            return (here, owners.count - here - nowhere, nowhere)
+        }
+    }
+
     /// Notes who serves slots.
     func note(_ slots: some Sequence<Slot>, _ owner: SlotOwner) {
         let code = Self.code(owner)

@@ -17,6 +17,8 @@ struct ClusterRuntime: Sendable {
     private let tellers: [PresenceTeller]
     let membership: Membership
     let board: PlacementBoard
+    /// Which nodes the links lead to.
+    let routes: LinkRoutes
 
     /// - Parameters:
     ///   - inboxes: of the remote edges, which the transport knows behind those of this node's own.
@@ -56,6 +58,7 @@ struct ClusterRuntime: Sendable {
             identity: identity, key: LinkKey(clusterSecret: configuration.secret), random: random,
             clock: clock, log: parts.log, tableVersion: { [known = board.known] in known.now })
         links.versions = parts.surroundings.linkVersions
+        routes = links.routes
         let router = Router(directory: directory, loopCount: loops.count)
         let linkLoops = loops.map { LinkLoop(on: $0, configuration: links) }
         let remoteEdges = loops.indices.map {

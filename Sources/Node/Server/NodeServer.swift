@@ -147,6 +147,8 @@ public actor NodeServer {
             onDrain: { health.drainAsked($0) }, onIsolation: { health.isIsolated($0) })
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
+        PlacementGauges.register(
+            in: registry, cluster: cluster, directory: clusterDirectory, journal: shared, clock: clock)
         let inspector = NodeInspector(
             shards: shards, subscribers: subscribers, metrics: metrics, cluster: cluster)
         peerDesk = PeerDesk(questions: questions, inspector: inspector, clock: clock, beside: beside)

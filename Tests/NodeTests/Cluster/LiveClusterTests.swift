@@ -6,6 +6,7 @@ import Platform
 import Postgres
 import Protocol
 import Redis
+import TestSupport
 import Testing
 
 @testable import Node
@@ -187,6 +188,42 @@ struct LiveClusterTests {
                 #expect(try await cluster.ask("b", "GET", campaign).status == 404)
             }
         }
+    }
+
+    @Test func `metrics tell who serves how many slots, and that the node may serve`() async throws {
+        try await LiveCluster.with(Self.names) { cluster in
+            var metrics: [[String: Double]] = []
+            // Each node hears of the others' slots, and of the newest table, in rounds of its own.
+            var isSettled = false
+            repeat {
+                metrics = []
+                for name in Self.names {
+                    metrics.append(samples(of: try await cluster.ask(name, "GET", "/metrics").body))
+                }
+                let versions = Set(metrics.map { $0["tumulte_placement_version"] ?? 0 })
+                isSettled = versions.count == 1 && !versions.contains(0)
+            } while !isSettled || metrics.contains { $0[#"tumulte_slots{served="nowhere"}"#] != 0 }
+            var here = 0.0
+            for metrics in metrics {
+                let mine = try #require(metrics[#"tumulte_slots{served="here"}"#])
+                here += mine
+                #expect(metrics[#"tumulte_slots{served="elsewhere"}"#] == Double(Slot.count) - mine)
+                #expect(metrics["tumulte_peers_reached"] == 2)
+                let lease = try #require(metrics["tumulte_lease_seconds"])
+                #expect(lease > 0 && lease <= 3)
+            }
+            #expect(here == Double(Slot.count))
+        }
+    }
+
+    /// The values of metrics by name and labels.
+    private func samples(of text: String) -> [String: Double] {
+        var samples: [String: Double] = [:]
+        for line in text.split(separator: "\n") where !line.hasPrefix("#") {
+            let parts = line.split(separator: " ")
+            if parts.count == 2 { samples[String(parts[0])] = Double(parts[1]) }
+        }
+        return samples
     }
 
     @Test func `of launches at once over three nodes exactly one succeeds, and a voter counts once`() async throws {
