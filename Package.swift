@@ -91,17 +91,22 @@ let package = Package(
             name: "tumulte", dependencies: ["Node", "Platform", "Simulation"], path: "Sources/Node/Main",
             swiftSettings: shipped),
 
+        .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/Support", swiftSettings: strict),
         tests("ProtocolTests", ["Protocol"]),
-        tests("PlatformTests", ["Platform", "Protocol"]),
+        tests("PlatformTests", ["Platform", "Protocol", "TestSupport"]),
         tests("WebTests", ["Web", "CWslay"]),
-        tests("PostgresTests", ["Postgres", "Protocol", "Platform"]),
-        tests("RedisTests", ["Redis", "Platform"]),
+        tests("PostgresTests", ["Postgres", "Protocol", "Platform", "TestSupport"]),
+        tests("RedisTests", ["Redis", "Platform", "TestSupport"]),
         tests("DomainTests", ["Domain", "Protocol"]),
-        tests("ClusterTests", ["Cluster", "Protocol", "Platform"]),
-        tests("JournalTests", ["Journal", "Protocol", "Platform", "Postgres", "CFaultVFS", "CSQLite"]),
+        tests("ClusterTests", ["Cluster", "Protocol", "Platform", "TestSupport"]),
+        tests("JournalTests", ["Journal", "Protocol", "Platform", "Postgres", "CFaultVFS", "CSQLite", "TestSupport"]),
         .target(name: "CFaultVFS", dependencies: ["CSQLite"], path: "Tests/CFaultVFS"),  // JournalTests only
         tests(
-            "NodeTests", ["Node", "Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal"]),
+            "NodeTests",
+            [
+                "Node", "Protocol", "Platform", "Web", "Postgres", "Redis", "Domain", "Cluster", "Journal",
+                "TestSupport",
+            ]),
         tests("SimulationTests", ["Simulation", "Platform", "Postgres"]),
         .systemLibrary(name: "CWslay", path: "Tests/CWslay"),  // a reference for the WebSocket tests only
     ] + fuzzers + benchmarks

@@ -3,6 +3,7 @@
 import Platform
 import Postgres
 import Protocol
+import TestSupport
 import Testing
 
 @testable import Journal

@@ -4,6 +4,7 @@ import Foundation
 import Platform
 import Postgres
 import Protocol
+import TestSupport
 import Testing
 
 @testable import Journal

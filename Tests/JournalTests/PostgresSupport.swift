@@ -5,6 +5,7 @@ import Platform
 import Postgres
 import Protocol
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Journal
@@ -64,7 +65,7 @@ struct TestDatabase: Sendable {
         let result: Result<Void, any Error>
         do { result = .success(try await body(pool)) } catch { result = .failure(error) }
         await pool.close()
-        await endLoop(group)
+        await onThread { group.shutdown() }
         try result.get()
     }
 
@@ -93,54 +94,5 @@ struct TestDatabase: Sendable {
             throw error
         }
         return journal
-    }
-}
-
-/// So many seconds from now.
-func within(_ seconds: Double) -> MonotonicTime {
-    MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + UInt64(seconds * 1e9))
-}
-
-/// Ends a loop off the cooperative pool, since that blocks.
-func endLoop(_ group: LoopGroup) async {
-    await withCheckedContinuation { continuation in
-        Thread {
-            group.shutdown()
-            continuation.resume()
-        }.start()
-    }
-}
-
-/// A list that any thread appends to, and whose growth can be awaited.
-final class Recorder<Element: Sendable>: Sendable {
-    private struct State {
-        var list: [Element] = []
-        var waiting: [(count: Int, continuation: CheckedContinuation<Void, Never>)] = []
-    }
-    private let state = Locked(State())
-
-    var all: [Element] { state.withLock { $0.list } }
-
-    func append(_ element: Element) {
-        let ready = state.withLock { state in
-            state.list.append(element)
-            let count = state.list.count
-            let ready = state.waiting.filter { $0.count <= count }.map(\.continuation)
-            state.waiting.removeAll { $0.count <= count }
-            return ready
-        }
-        for continuation in ready { continuation.resume() }
-    }
-
-    /// Waits until that many have been appended.
-    func reached(_ count: Int) async {
-        await withCheckedContinuation { continuation in
-            let isThere = state.withLock { state in
-                if state.list.count >= count { return true }
-                state.waiting.append((count, continuation))
-                return false
-            }
-            if isThere { continuation.resume() }
-        }
     }
 }

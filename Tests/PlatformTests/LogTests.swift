@@ -1,5 +1,6 @@
 import Protocol
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Platform

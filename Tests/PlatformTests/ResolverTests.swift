@@ -1,11 +1,8 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
-
-private func within(_ seconds: Double) -> MonotonicTime {
-    MonotonicTime(nanoseconds: MonotonicTime.now.nanoseconds + UInt64(seconds * 1e9))
-}
 
 @Suite(.timeLimit(.minutes(1)))
 struct ResolverTests {

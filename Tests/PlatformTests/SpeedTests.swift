@@ -1,6 +1,7 @@
 // Figures to read, not limits to keep: machines differ. What is asserted is that the work was done.
 
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Platform

@@ -5,29 +5,6 @@ import Synchronization
 
 @testable import Platform
 
-/// Runs a test with loops of its own, which must leave no handle open when it ends.
-func withLoops(_ count: Int, _ body: (LoopGroup) async throws -> Void) async throws {
-    let group = LoopGroup(count: count, name: "test")
-    // A test that throws leaves handles open, for which the loops would wait: they are then left running.
-    try await body(group)
-    await onThread { group.shutdown() }
-}
-
-/// Runs a closure on a thread of its own, where it may block.
-func onThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
-    await withCheckedContinuation { continuation in
-        let thread = SystemThread { continuation.resume(returning: body()) }
-        _ = thread
-    }
-}
-
-/// Runs a closure on a loop.
-func on<Result: Sendable>(_ loop: EventLoop, _ body: @escaping @Sendable () -> Result) async -> Result {
-    await withCheckedContinuation { continuation in
-        loop.execute { continuation.resume(returning: body()) }
-    }
-}
-
 /// An event that is awaited once or often, and happens once.
 final class Signal: Sendable {
     private struct State {
@@ -54,14 +31,6 @@ final class Signal: Sendable {
             if isSet { continuation.resume() }
         }
     }
-}
-
-/// A list that any thread appends to.
-final class Recorder<Element: Sendable>: Sendable {
-    private let list = Locked<[Element]>([])
-    func append(_ element: Element) { list.withLock { $0.append(element) } }
-    var all: [Element] { list.withLock { $0 } }
-    var count: Int { list.withLock { $0.count } }
 }
 
 /// An actor that lives on a loop.

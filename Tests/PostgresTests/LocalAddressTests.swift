@@ -2,6 +2,7 @@
 
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -30,7 +31,7 @@ struct LocalAddressTests {
     }
 
     @Test func `this end of a connection is known over TCP, and there is none over a Unix socket`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start(settings: "-c listen_addresses=127.0.0.1\(Self.hasIPv6 ? ",::1" : "")")
         for host in Self.hasIPv6 ? ["127.0.0.1", "[::1]"] : ["127.0.0.1"] {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Postgres
@@ -9,7 +10,7 @@ import Testing
 @Suite(.needsServer, .serialized, .timeLimit(.minutes(2)))
 struct ServerTests {
     @Test func `a pool comes back after the server's restart, a hang-up in flight is unknown`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start()
         let lost = Recorder<Int>()
@@ -42,7 +43,7 @@ struct ServerTests {
     }
 
     @Test func `servers that put committed votes at risk are refused, and so are standbys`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         for setting in ["fsync", "full_page_writes", "standard_conforming_strings"] {
             let url = try await server.start(settings: "-c \(setting)=off")

@@ -2,6 +2,7 @@
 
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Redis
@@ -130,8 +131,8 @@ struct SentinelTests {
     }
 
     @Test(.needsServer) func `a real Sentinel's failover is followed`() async throws {
-        let (first, second) = (PrivateServer(), PrivateServer())
-        let sentinel = PrivateServer()
+        let (first, second) = (try PrivateServer(), try PrivateServer())
+        let sentinel = try PrivateServer()
         defer { for server in [first, second, sentinel] { server.remove() } }
         let firstURL = try await first.start(settings: "repl-diskless-sync-delay 0")
         try await second.start(settings: "replicaof 127.0.0.1 \(first.port)")

@@ -2,6 +2,7 @@
 
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Redis
@@ -9,7 +10,7 @@ import Testing
 @Suite(.needsServer, .timeLimit(.minutes(2)))
 struct ServerTests {
     @Test func `a killed server is found again on its port, with what it kept`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start()
         let lost = Recorder<RedisError>()
@@ -44,7 +45,7 @@ struct ServerTests {
     }
 
     @Test func `a server that stands still is left at the deadline and found again when it goes on`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start()
         let lost = Recorder<RedisError>()
@@ -78,7 +79,7 @@ struct ServerTests {
     }
 
     @Test func `a server with too many clients says so`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start()
         try await withConnection(url) { redis in
@@ -91,7 +92,7 @@ struct ServerTests {
     }
 
     @Test func `a server that became a replica is left, and taken again once it takes writes`() async throws {
-        let server = PrivateServer()
+        let server = try PrivateServer()
         defer { server.remove() }
         let url = try await server.start()
         let lost = Recorder<RedisError>()

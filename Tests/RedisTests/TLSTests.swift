@@ -2,6 +2,7 @@
 
 import Foundation
 import Platform
+import TestSupport
 import Testing
 
 @testable import Redis
@@ -10,12 +11,13 @@ import Testing
 struct TLSTests {
     /// A server that speaks TLS alone on a port of its own, with a certificate for 127.0.0.1 by an authority of its own.
     private struct Server {
-        let server = PrivateServer()
+        let server: PrivateServer
         let port: UInt16
         var authorities: String { server.folder + "/ca.crt" }
 
         init() async throws {
-            port = try TLSTests.freePort()
+            server = try PrivateServer()
+            port = try freePort()
             let folder = server.folder
             try await run([
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -57,23 +59,6 @@ struct TLSTests {
         func configuration(_ host: String = "127.0.0.1", believing file: String? = nil) throws -> RedisConfiguration {
             try RedisConfiguration("rediss://:tumulte@\(host):\(port)/3", authorities: file ?? authorities)
         }
-    }
-
-    /// A port of the loopback that nobody has.
-    private static func freePort() throws -> UInt16 {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(INADDR_LOOPBACK).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let status = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
-            }
-        }
-        try #require(status == 0)
-        return UInt16(bigEndian: address.sin_port)
     }
 
     private static func firstFailure(_ configuration: RedisConfiguration) async throws -> RedisError {

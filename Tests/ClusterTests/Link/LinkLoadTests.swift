@@ -2,6 +2,7 @@
 
 import Protocol
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Cluster

@@ -1,6 +1,7 @@
 // Nodes for the tests of links: a loop with a listener and a host, handlers that record, and peers that misbehave.
 
 import Protocol
+import TestSupport
 
 @testable import Cluster
 @testable import Platform
@@ -33,25 +34,6 @@ final class Happenings<Event: Sendable>: Sendable {
                 return false
             }
             if isNow { continuation.resume() }
-        }
-    }
-}
-
-/// Runs a closure on a loop.
-func on<Result: Sendable>(_ loop: EventLoop, _ body: @escaping @Sendable () -> Result) async -> Result {
-    await withCheckedContinuation { continuation in
-        loop.execute { continuation.resume(returning: body()) }
-    }
-}
-
-/// Runs a test with loops of its own, which must leave no handle open when it ends.
-func withLoops(_ count: Int, _ body: (LoopGroup) async throws -> Void) async throws {
-    let group = LoopGroup(count: count, name: "link")
-    try await body(group)
-    await withCheckedContinuation { continuation in
-        _ = SystemThread {
-            group.shutdown()
-            continuation.resume()
         }
     }
 }

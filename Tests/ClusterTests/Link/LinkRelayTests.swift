@@ -1,5 +1,6 @@
 import Platform
 import Protocol
+import TestSupport
 import Testing
 
 @testable import Cluster

@@ -1,6 +1,7 @@
 import Platform
 import Protocol
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Cluster

@@ -2,6 +2,7 @@
 
 import Cluster
 import Protocol
+import TestSupport
 import Testing
 import Web
 

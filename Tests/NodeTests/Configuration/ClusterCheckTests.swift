@@ -3,6 +3,7 @@
 import Foundation
 import Platform
 import Redis
+import TestSupport
 import Testing
 
 @testable import Node

@@ -3,6 +3,7 @@
 import Cluster
 import Platform
 import Protocol
+import TestSupport
 import Testing
 import Web
 
@@ -114,6 +115,14 @@ private final class EdgeScene {
         return (client, try await command())
     }
 
+    /// A client that follows, from a place on that an owner told it.
+    func follower(at epoch: UInt64, _ seq: UInt64) async throws -> LiveFollower {
+        let (client, command) = try await wish()
+        answer(command.ticket, at: epoch, seq)
+        #expect(try await client.next().contains(#""epoch":\#(epoch),"seq":\#(seq)"#))
+        return client
+    }
+
     func command() async throws -> Command {
         for await command in asked { return command }
         throw Unexpected(description: "the edge asks for nothing more")
@@ -184,9 +193,7 @@ extension LiveFollower {
 struct EdgeResyncTests {
     @Test func `a newcomer whom a new owner answers takes no event from those who were there before`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            #expect(try await first.client.next().contains(#""epoch":1,"seq":50"#))
+            let first = try await scene.follower(at: 1, 50)
             // The campaign has another owner by now, of whom the edge learns by its answer to a newcomer.
             let second = try await scene.wish()
             scene.answer(second.command.ticket, at: 2, 7)
@@ -199,7 +206,7 @@ struct EdgeResyncTests {
             #expect(scene.place(late) == nil && late.ticket.connection == second.command.ticket.connection)
             scene.answer(late.ticket, at: 2, 8)
             scene.event(2, 9)
-            for client in [first.client, second.client] {
+            for client in [first, second.client] {
                 let state = try await client.next()
                 #expect(state.contains(#""op":"subscribed""#) && state.contains(#""epoch":2,"seq":8"#), "\(state)")
                 let event = try await client.next()
@@ -210,9 +217,7 @@ struct EdgeResyncTests {
 
     @Test func `a newcomer ahead of followers that ask again waits until they have what they missed`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 1, 50)
             scene.resync()
             let again = try await scene.command()
             #expect(scene.place(again) == Position(epoch: 1, seq: 50))
@@ -220,37 +225,33 @@ struct EdgeResyncTests {
             scene.answer(second.command.ticket, after: 54, through: 60)
             scene.event(1, 61)
             scene.answer(again.ticket, after: 50, through: 61)
-            for seq in 51...61 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+            for seq in 51...61 { #expect(try await first.next().contains(#""seq":\#(seq)"#)) }
             let late = try await scene.command()
             #expect(scene.place(late) == Position(epoch: 1, seq: 54))
             scene.answer(late.ticket, after: 54, through: 61)
             scene.event(1, 62)
             #expect(try await second.client.next().contains(#""recovered":true"#))
             for seq in 55...62 { #expect(try await second.client.next().contains(#""seq":\#(seq)"#)) }
-            #expect(try await first.client.next().contains(#""seq":62"#))
+            #expect(try await first.next().contains(#""seq":62"#))
         }
     }
 
     @Test func `a newcomer in the epoch of those who were there before changes nothing for them`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 1, 50)
             let second = try await scene.wish()
             scene.event(1, 51)
             scene.answer(second.command.ticket, at: 1, 51)
             scene.event(1, 52)
             #expect(try await second.client.next().contains(#""seq":51"#))
-            for seq in 51...52 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+            for seq in 51...52 { #expect(try await first.next().contains(#""seq":\#(seq)"#)) }
             #expect(try await second.client.next().contains(#""seq":52"#))
         }
     }
 
     @Test func `a newcomer whose answer is older than what has happened since is asked for again`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 1, 50)
             let second = try await scene.wish()
             // The answer comes by another way than what the owner has told since.
             for seq in 51...52 as ClosedRange<UInt64> { scene.event(1, seq) }
@@ -261,63 +262,55 @@ struct EdgeResyncTests {
             scene.event(1, 53)
             #expect(try await second.client.next().contains(#""seq":52"#))
             #expect(try await second.client.next().contains(#""seq":53"#))
-            for seq in 51...53 { #expect(try await first.client.next().contains(#""seq":\#(seq)"#)) }
+            for seq in 51...53 { #expect(try await first.next().contains(#""seq":\#(seq)"#)) }
         }
     }
 
     @Test func `no live event leads into the epoch of another owner`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 1, 50)
             scene.event(2, 3)
             let again = try await scene.command()
             #expect(scene.place(again) == Position(epoch: 1, seq: 50) && again.ticket.isOfEdge)
             scene.answer(again.ticket, at: 2, 9)
             scene.event(2, 10)
-            for seq in 9...10 { #expect(try await first.client.next().contains(#""epoch":2,"seq":\#(seq)"#)) }
+            for seq in 9...10 { #expect(try await first.next().contains(#""epoch":2,"seq":\#(seq)"#)) }
         }
     }
 
     @Test func `an answer of an owner that is none any more does not take followers back`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 2, 5)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 2, 5)
             scene.resync()
             scene.answer(try await scene.command().ticket, at: 1, 90)
             let again = try await scene.command()
             #expect(scene.place(again) == Position(epoch: 2, seq: 5) && again.ticket.isOfEdge)
             scene.answer(again.ticket, at: 2, 6)
-            #expect(try await first.client.next().contains(#""epoch":2,"seq":6"#))
+            #expect(try await first.next().contains(#""epoch":2,"seq":6"#))
         }
     }
 
     @Test func `who has missed nothing goes on under a later owner, and so does who comes then`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 7, 0)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 7, 0)
             // Nothing has happened since the owner before.
             let second = try await scene.wish()
             scene.answer(second.command.ticket, after: Position(epoch: 6, seq: 50), by: 7)
             #expect(try await second.client.next().contains(#""epoch":6,"seq":50,"recovered":true"#))
             scene.event(7, 1)
-            for client in [first.client, second.client] {
+            for client in [first, second.client] {
                 #expect(try await client.next().contains(#""epoch":7,"seq":1"#))
             }
         }
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 6, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 6, 50)
             scene.resync()
             scene.answer(try await scene.command().ticket, after: Position(epoch: 6, seq: 50), by: 7)
             let second = try await scene.wish()
             scene.answer(second.command.ticket, at: 7, 0)
             #expect(try await second.client.next().contains(#""epoch":7,"seq":0"#))
             scene.event(7, 1)
-            for client in [first.client, second.client] {
+            for client in [first, second.client] {
                 #expect(try await client.next().contains(#""epoch":7,"seq":1"#))
             }
         }
@@ -325,9 +318,7 @@ struct EdgeResyncTests {
 
     @Test func `followers wait for their campaign however many commands wait for an owner`() async throws {
         try await EdgeScene.with { scene in
-            let first = try await scene.wish()
-            scene.answer(first.command.ticket, at: 1, 50)
-            _ = try await first.client.next()
+            let first = try await scene.follower(at: 1, 50)
             scene.directory.isMoving.withLock { $0 = true }
             let ticket = ReplyTicket(edge: 0, item: 0, connection: 99, generation: 99, request: nil)
             let waiting = Command(
@@ -336,12 +327,12 @@ struct EdgeResyncTests {
             scene.handBack(Array(repeating: waiting, count: ParkingLimits.commandsLimit))
             scene.resync()
             // What is answered in the turn after the next was read after all of that.
-            for id in 2...3 { try await first.client.ping(id) }
+            for id in 2...3 { try await first.ping(id) }
             scene.directory.isMoving.withLock { $0 = false }
             var command = try await scene.command()
             while !command.ticket.isOfEdge { command = try await scene.command() }
             scene.answer(command.ticket, after: 50, through: 51)
-            #expect(try await first.client.next().contains(#""seq":51"#))
+            #expect(try await first.next().contains(#""seq":51"#))
         }
     }
 }

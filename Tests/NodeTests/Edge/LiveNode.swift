@@ -4,6 +4,7 @@
 import Foundation
 import Glibc
 import Platform
+import TestSupport
 
 @testable import Node
 
@@ -25,13 +26,6 @@ func withLiveNode(
     let outcome = await onThread { Result { try body(address) } }
     await node.stop(isHurried: true)
     try outcome.get()
-}
-
-/// Runs something that blocks.
-func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
-    await withCheckedContinuation { continuation in
-        Thread.detachNewThread { continuation.resume(returning: body()) }
-    }
 }
 
 /// What a client expected and did not find.
@@ -195,21 +189,4 @@ final class LiveClient {
         try expect(count > 0, count == 0 ? "the node closed" : "recv: \(errno)")
         buffer += chunk[..<count]
     }
-}
-
-/// A port that nobody listens on now.
-func freePort() throws -> UInt16 {
-    let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-    defer { close(socket) }
-    var name = sockaddr_in()
-    name.sin_family = sa_family_t(AF_INET)
-    name.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let status = withUnsafeMutablePointer(to: &name) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-            bind(socket, address, size) == 0 ? getsockname(socket, address, &size) : -1
-        }
-    }
-    try expect(status == 0, "bind: \(errno)")
-    return UInt16(bigEndian: name.sin_port)
 }

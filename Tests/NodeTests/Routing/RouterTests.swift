@@ -4,6 +4,7 @@ import Cluster
 import Foundation
 import Platform
 import Protocol
+import TestSupport
 import Testing
 
 @testable import Node
