@@ -251,6 +251,42 @@ async def a_request_that_is_repeated_on_another_node_under_its_key_has_one_effec
         assert len((await http1.request(cluster.b, "GET", path)).data) == 1
 
 
+class Guarded(Cluster):
+    """Clients need tokens."""
+
+    secret = "a secret of tokens that is long enough for the tests"
+
+    def node(self, name):
+        node = super().node(name)
+        node.environment["TUMULTE_TOKEN_SECRET"] = self.secret
+        return node
+
+
+@test
+@within(120)
+async def launches_of_one_host_by_all_nodes_count_together():
+    async with Guarded() as cluster:
+        ann, bob = (client.token(cluster.secret, sub=name, role="host") for name in ("ann", "bob"))
+        campaigns = {host: await client.campaign(cluster.a, token=host) for host in (ann, bob)}
+
+        async def launch(name, host):
+            path = f"/v1/campaigns/{campaigns[host]['id']}/polls"
+            reply = await http1.request(cluster.nodes[name], "POST", path, LAUNCH, token=host)
+            if reply.status == 201:
+                assert (await client.cancel(cluster.nodes[name], reply.data, token=host)).status == 200
+            return reply
+
+        assert [(await launch(name, ann)).status for name in ("abc" * 7)[:20]] == [201] * 20
+        for name in "abc":
+            refused = await launch(name, ann)
+            assert refused.status == 429 and refused.code == "rate_limited", (refused.status, refused.body)
+            assert 1 <= int(refused.headers["retry-after"]) <= 60, refused.headers
+        assert (await launch("b", bob)).status == 201
+        # Without Redis each node counts by itself, of what came in there.
+        await asyncio.to_thread(cluster.redis.kill)
+        assert [(await launch(name, ann)).status for name in "abc"] == [201] * 3
+
+
 if __name__ == "__main__":
     arguments = suite.parser("cluster edges").parse_args()
     suite.run(arguments.only, parallel=2)

@@ -34,6 +34,9 @@ public struct ClusterConfiguration: Sendable {
     /// Where the placement table is in Redis.
     var placementKey: String { "tumulte:placement:" + (name ?? fingerprint) }
 
+    /// What the keys begin with under which launches of polls are counted in Redis.
+    var launchKey: String { "tumulte:launches:" + (name ?? fingerprint) + ":" }
+
     /// The same for every node that knows the secret; it tells nothing about it.
     private var fingerprint: String {
         let digits = Array("0123456789abcdef".utf8)

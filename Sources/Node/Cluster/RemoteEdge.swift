@@ -250,6 +250,7 @@ actor RemoteEdge: LinkService, LoopActor {
         case .event(let event): publish(event)
         case .resync(let slot): moved(slot)
         case .again(let message): refuseMoved(message)
+        case .admitted: break  // launches are admitted where they come in
         }
     }
 

@@ -40,10 +40,9 @@ extension Edge {
             manage(connection, campaign, .update(principal, patch), nil)
         case .deleteCampaign(let campaign): manage(connection, campaign, .delete(principal), nil)
         case .launchPoll(let campaign):
-            try limitLaunches(principal)
             let body = request.body
             let draft = try PollDraft(body: body.span)
-            manage(connection, campaign, .launch(principal, draft), mark)
+            launch(connection, campaign, principal, draft, mark)
         case .readPolls(let campaign):
             manage(connection, campaign, .readPolls(limit: try historyLimit(request)), nil)
         case .readPoll(let campaign, let poll): manage(connection, campaign, .readPoll(poll), nil)
@@ -62,6 +61,21 @@ extension Edge {
         _ connection: Connection, _ campaign: CampaignID, _ command: ManagementCommand, _ mark: IdempotencyMark?
     ) {
         send(connection, campaign, .manage(command, mark))
+    }
+
+    /// Launches are limited per principal, never for a service.
+    private func launch(
+        _ connection: Connection, _ campaign: CampaignID, _ principal: Principal, _ draft: PollDraft,
+        _ mark: IdempotencyMark?
+    ) {
+        let launch = ManagementCommand.launch(principal, draft)
+        guard principal.role != .service else { return manage(connection, campaign, launch, mark) }
+        let command = Command(
+            campaign: campaign, ticket: ticket(connection), receivedAt: receivedAt, body: .manage(launch, mark))
+        connection.outstanding += 1
+        context.launchGate.admit(principal.subject, at: context.clock.monotonic().nanoseconds) { [inbox] refusal in
+            inbox.postUnbounded(refusal.map { .reply(command.ticket, .failure($0)) } ?? .admitted(command))
+        }
     }
 
     /// A new campaign is created by the owner of its slot; a keyed creation by the owner of the key's slot, which
@@ -139,12 +153,6 @@ extension Edge {
         return IdempotencyMark(
             key: IdempotencyHash.key(principal: principal, path: request.path, key: key),
             body: IdempotencyHash.body(request.body))
-    }
-
-    /// Launches are limited per principal, never for a service.
-    private func limitLaunches(_ principal: Principal) throws(ClientError) {
-        guard principal.role != .service else { return }
-        try context.launchLimiter.admit(principal.subject, at: context.clock.monotonic().nanoseconds)
     }
 }
 

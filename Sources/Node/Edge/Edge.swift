@@ -115,6 +115,7 @@ actor Edge {
             resync(slot)
             unparkSoon()
         case .again(let message): park(message)
+        case .admitted(let command): enqueue(command)
         case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)

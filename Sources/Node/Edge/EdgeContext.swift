@@ -18,7 +18,7 @@ struct EdgeContext: Sendable {
     let metrics: NodeMetrics
     let registry: MetricsRegistry
     let health: NodeHealth
-    let launchLimiter: LaunchLimiter
+    let launchGate: any LaunchGate
     let subscribers: SubscriberBoard
     /// To whoever answers queries about placement.
     let admin: Inbox<AdminRequest>

@@ -44,4 +44,6 @@ enum EdgeMessage: Sendable {
     case resync(Slot)
     /// Commands that certainly were not done, since their owner is not where it was: it is to be looked for anew.
     indirect case again(OwnerMessage)
+    /// A launch of a poll that may go on to its owner.
+    indirect case admitted(Command)
 }

@@ -4,8 +4,8 @@
 import Platform
 import Protocol
 
-/// Shared by the edges; asked once per launch, so that a lock costs nothing that matters.
-final class LaunchLimiter: Sendable {
+/// Counts the launches that came in by this node; asked once per launch, so that a lock costs nothing that matters.
+final class LaunchLimiter: LaunchGate {
     static let launchesLimit = 20
     static let windowNanoseconds: UInt64 = 60_000_000_000
     /// Principals that are remembered; over it those without a launch in the window are forgotten, then any other.
@@ -13,22 +13,37 @@ final class LaunchLimiter: Sendable {
 
     private let launches = Locked<[String: [UInt64]]>([:])
 
-    /// Takes one launch of `principal`, or throws `rate_limited` with the wait.
-    func admit(_ principal: String, at now: UInt64) throws(ClientError) {
-        let wait = launches.withLock { launches -> UInt64? in
+    func admit(_ principal: String, at now: UInt64, decided: @escaping @Sendable (ClientError?) -> Void) {
+        decided(take(principal, at: now))
+    }
+
+    /// Takes one launch, or says why not.
+    func take(_ principal: String, at now: UInt64) -> ClientError? {
+        launches.withLock { launches in
             if launches[principal] == nil, launches.count >= Self.principalsLimit { Self.forget(&launches, at: now) }
             var times = (launches[principal] ?? []).filter { $0 + Self.windowNanoseconds > now }
             defer { launches[principal] = times }
-            if times.count >= Self.launchesLimit, let oldest = times.min() {
-                return oldest + Self.windowNanoseconds - now
-            }
+            if let refusal = Self.refusal(times, at: now) { return refusal }
             times.append(now)
             return nil
         }
-        guard let wait else { return }
-        throw ClientError(
-            .rateLimited, "at most \(Self.launchesLimit) launches a minute",
-            retryAfterMilliseconds: Int(wait / 1_000_000) + 1)
+    }
+
+    /// Why a launch would be refused; nothing is taken.
+    func refusal(of principal: String, at now: UInt64) -> ClientError? {
+        launches.withLock { launches in
+            Self.refusal((launches[principal] ?? []).filter { $0 + Self.windowNanoseconds > now }, at: now)
+        }
+    }
+
+    private static func refusal(_ times: [UInt64], at now: UInt64) -> ClientError? {
+        guard times.count >= launchesLimit, let oldest = times.min() else { return nil }
+        return refusal(waitMilliseconds: Int((oldest + windowNanoseconds - now) / 1_000_000) + 1)
+    }
+
+    static func refusal(waitMilliseconds: Int) -> ClientError {
+        ClientError(
+            .rateLimited, "at most \(launchesLimit) launches a minute", retryAfterMilliseconds: waitMilliseconds)
     }
 
     private static func forget(_ launches: inout [String: [UInt64]], at now: UInt64) {

@@ -32,6 +32,7 @@ public actor NodeServer {
     /// Who follows which campaign.
     nonisolated let subscribers: SubscriberBoard
     private let peerDesk: PeerDesk?
+    private let sharedLaunches: SharedLaunchGate?
     private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
@@ -110,6 +111,12 @@ public actor NodeServer {
         let adminRequests = Inbox<AdminRequest>(limit: AdminDesk.requestsLimit)
         let subscribers = SubscriberBoard(tellingLoops: configuration.cluster == nil ? 0 : loops)
         self.subscribers = subscribers
+        if let settings = configuration.cluster, surroundings.placement == nil {
+            sharedLaunches = SharedLaunchGate(
+                settings.redis, key: settings.launchKey, on: group.loops[0], clock: clock, random: random, log: log)
+        } else {
+            sharedLaunches = nil
+        }
         let edgeContext = EdgeContext(
             clock: clock, random: random, log: log, nodeName: configuration.nodeName,
             tokens: configuration.tokenSecret.map { TokenVerifier(secret: $0) },
@@ -119,7 +126,7 @@ public actor NodeServer {
                 adminToken: configuration.adminToken),
             router: Router(directory: directory, loopCount: configuration.loopCount), transport: transport,
             metrics: metrics, registry: registry, health: health,
-            launchLimiter: LaunchLimiter(), subscribers: subscribers, admin: adminRequests,
+            launchGate: sharedLaunches ?? LaunchLimiter(), subscribers: subscribers, admin: adminRequests,
             connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())
         edges = group.loops.indices.map {
@@ -192,6 +199,7 @@ public actor NodeServer {
     /// Takes this node's share of the slots; returns once it serves them.
     private func startAmongOthers(_ cluster: ClusterRuntime) async throws {
         await cluster.start()
+        await sharedLaunches?.start()
         await peerDesk?.start()
         let loops = group.loops
         linkListener = try await onLoop(loops[0]) { () throws(SystemError) in try cluster.listen(loops) }
@@ -308,6 +316,7 @@ public actor NodeServer {
         for edge in edges { await edge.stop() }
         await desk.stop()
         await peerDesk?.stop()
+        await sharedLaunches?.stop()
         await cluster?.stop()
         for shard in shards { await shard.stop() }
         await journal.close()
