@@ -179,7 +179,7 @@ actor AdminDesk {
     }
 
     private func shard(of slot: Slot) -> Shard {
-        parts.inspector.shards[Int(slot.index) % parts.inspector.shards.count]
+        parts.inspector.shards[shardOf: slot]
     }
 
     private func slotReport(_ slot: Slot) async throws(JournalError) -> SlotReport {

@@ -26,7 +26,7 @@ struct NodeInspector: Sendable {
     }
 
     func campaign(_ campaign: CampaignID) async -> PeerCampaign {
-        let look = await shards[Int(Slot(of: campaign).index) % shards.count].look(at: campaign)
+        let look = await shards[shardOf: Slot(of: campaign)].look(at: campaign)
         return PeerCampaign(clients: UInt64(subscribers.clients(of: campaign)), look: look)
     }
 }

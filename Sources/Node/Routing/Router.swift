@@ -23,5 +23,5 @@ struct Router: Sendable {
     }
 
     /// The loop on which a slot of this node lives.
-    func loop(of slot: Slot) -> Int { Int(slot.index) % loopCount }
+    func loop(of slot: Slot) -> Int { slot.shard(of: loopCount) }
 }

@@ -47,7 +47,7 @@ final class Maintenance: Sendable {
                 now.milliseconds(since: $0.idleSince) >= Self.idleMilliseconds
             }
             var byShard = Array(repeating: [CampaignID](), count: shards.count)
-            for holder in wanted { byShard[Int(holder.slot.index) % shards.count].append(holder.campaign) }
+            for holder in wanted { byShard[holder.slot.shard(of: shards.count)].append(holder.campaign) }
             for (shard, campaigns) in byShard.enumerated() where !campaigns.isEmpty {
                 shards[shard].postUnbounded(.snapshotWanted(campaigns))
             }

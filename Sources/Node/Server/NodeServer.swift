@@ -71,7 +71,7 @@ public actor NodeServer {
         self.shardInboxes = shardInboxes
         let store = try NodeStore(
             configuration, surroundings, log: log, onLeaseLost: onLeaseLost,
-            onSlotLost: { shardInboxes[Int($0.index) % loops].postUnbounded(.slotLost($0)) })
+            onSlotLost: { shardInboxes[shardOf: $0].postUnbounded(.slotLost($0)) })
         let journal = store.journal
         self.store = store
         self.journal = journal
@@ -176,9 +176,7 @@ public actor NodeServer {
         if let cluster { return try await startAmongOthers(cluster) }
         try await store.open(isAlone: true)
         let slots = directory.home
-        for (index, shard) in shards.enumerated() {
-            await shard.expect(slots.filter { Int($0.index) % shards.count == index })
-        }
+        for (shard, slots) in zip(shards, slots.byShard(of: shards.count)) { await shard.expect(slots) }
         let startedAt = clock.monotonic().nanoseconds
         let claims = try await journal.claim(slots)
         let index = try await journal.index(slots)
@@ -230,7 +228,7 @@ public actor NodeServer {
                     let claims = try await journal.claim(left)
                     left = []
                     for claim in claims {
-                        await shards[Int(claim.slot.index) % shards.count].reopen(claim.slot)
+                        await shards[shardOf: claim.slot].reopen(claim.slot)
                         log.warn(
                             "slot.reopened",
                             [("slot", .integer(Int(claim.slot.index))), ("epoch", .integer(Int(claim.epoch)))])

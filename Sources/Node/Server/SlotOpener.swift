@@ -49,7 +49,7 @@ struct SlotOpener: Sendable {
             let slot = item.claim.slot
             let result = await content(of: item)
             if case .failure(let refusal) = result, refusal.mayPass { outcome.failed.append(item) }
-            while !shards[Int(slot.index) % shards.count].post(.opened(slot, result)) {
+            while !shards[shardOf: slot].post(.opened(slot, result)) {
                 await Task.yield()  // the shard is behind; it takes its queue as fast as it can
             }
             if case .success = result, let report = report(item.claim) { outcome.reports.append(report) }
@@ -90,12 +90,12 @@ struct SlotOpener: Sendable {
 
     /// Hands a slot's content, or why it could not be had, to its shard.
     func tell(_ slot: Slot, _ result: Result<OpenedSlot, SlotRefusal>) {
-        shards[Int(slot.index) % shards.count].postUnbounded(.opened(slot, result))
+        shards[shardOf: slot].postUnbounded(.opened(slot, result))
     }
 
     /// Opens a slot whose content is at hand.
     func open(_ content: OpenedSlot) async {
         let slot = content.claim.slot
-        while !shards[Int(slot.index) % shards.count].post(.opened(slot, .success(content))) { await Task.yield() }
+        while !shards[shardOf: slot].post(.opened(slot, .success(content))) { await Task.yield() }
     }
 }

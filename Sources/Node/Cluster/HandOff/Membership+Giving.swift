@@ -60,14 +60,13 @@ extension Membership {
     private func byWarmth(_ slots: [Slot]) async -> (cold: [Slot], hot: [[Slot]]) {
         var cold: [Slot] = []
         var hot: [[Slot]] = []
-        for (index, shard) in parts.shards.enumerated() {
-            let here = slots.filter { Int($0.index) % parts.shards.count == index }
+        for (shard, here) in zip(parts.shards, slots.byShard(of: parts.shards.count)) {
             let ranked = zip(await shard.hostedCounts(here), here).sorted { ($0.0, $0.1.index) < ($1.0, $1.1.index) }
             let first = ranked.prefix { $0.0 == 0 }.map(\.1)
             cold += first
             hot.append(ranked.dropFirst(first.count).map(\.1))
         }
-        return (cold.sorted { $0.index < $1.index }, hot)
+        return (cold, hot)
     }
 
     // MARK: - A batch
@@ -89,11 +88,9 @@ extension Membership {
         for slot in batch.slots where !wanted.contains(slot) { held.keep(slot) }
         // Nothing has changed: the next round comes by itself, not at once and again and again.
         guard !wanted.isEmpty else { return }
-        for (index, shard) in parts.shardInboxes.enumerated() {
-            let slots = wanted.filter { Int($0.index) % parts.shardInboxes.count == index }
-            guard !slots.isEmpty else { continue }
-            shard.postUnbounded(
-                .release(slots.sorted { $0.index < $1.index }) { told in releases.postUnbounded(contentsOf: told) })
+        let shards = parts.shardInboxes
+        for (shard, slots) in zip(shards, wanted.sorted().byShard(of: shards.count)) where !slots.isEmpty {
+            shard.postUnbounded(.release(slots) { told in releases.postUnbounded(contentsOf: told) })
         }
         await cede(wanted.count, of: releases, to: batch.target)
         alarm.interrupt()
@@ -205,11 +202,7 @@ extension Membership {
     private func letGo(_ slot: Slot) {
         held.letGo(slot)
         departure.interrupt()
-        shard(of: slot).postUnbounded(.released(slot))
-    }
-
-    private func shard(of slot: Slot) -> Inbox<ShardMessage> {
-        parts.shardInboxes[Int(slot.index) % parts.shardInboxes.count]
+        parts.shardInboxes[shardOf: slot].postUnbounded(.released(slot))
     }
 
     /// A shard was fenced out of a slot: whoever has it now is found in the next round.
@@ -220,7 +213,7 @@ extension Membership {
         isBusy = true
         departure.interrupt()
         parts.directory.note([slot], .moving)
-        shard(of: slot).postUnbounded(.released(slot))
+        parts.shardInboxes[shardOf: slot].postUnbounded(.released(slot))
         alarm.interrupt()
     }
 }

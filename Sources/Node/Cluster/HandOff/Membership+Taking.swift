@@ -36,9 +36,7 @@ extension Membership {
         held.serve(slots)
         offered.forget(slots)
         open(claims)
-        for (index, shard) in parts.shards.enumerated() {
-            await shard.expect(slots.filter { Int($0.index) % parts.shards.count == index })
-        }
+        for (shard, slots) in zip(parts.shards, slots.byShard(of: parts.shards.count)) { await shard.expect(slots) }
         for claim in claims { parts.directory.note(claim.slot, .local, epoch: claim.epoch) }
         isUnpublished = true
         parts.log.info("cluster.slots_taken", [("slots", .integer(slots.count))])
