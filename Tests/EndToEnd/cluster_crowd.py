@@ -13,7 +13,8 @@ import suite
 import tools
 from cluster_nodes import Cluster, Follower
 from crowd_process import Crowd
-from node import free_port, until
+from node import until
+from proxy import Proxy
 from suite import test, within
 
 arguments = suite.parser("cluster crowd")
@@ -95,45 +96,8 @@ async def what_crosses_between_nodes_grows_with_nodes_and_not_with_subscribers()
             )
 
 
-class Wire:
-    """Stands before a node's links, and may swallow what the node answers, or cut them."""
-
-    def __init__(self, target):
-        self.target, self.port, self.swallows, self.writers = target, free_port(), False, []
-
-    async def start(self):
-        self.server = await asyncio.start_server(self._dialled, "127.0.0.1", self.port)
-
-    async def _dialled(self, reader, writer):
-        try:
-            there_reader, there = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            writer.close()
-            return
-        self.writers += [writer, there]
-        await asyncio.gather(self._carry(reader, there, False), self._carry(there_reader, writer, True))
-
-    async def _carry(self, source, sink, is_answer):
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                if is_answer and self.swallows:
-                    continue
-                sink.write(data)
-                await sink.drain()
-        sink.close()
-
-    def cut(self):
-        for writer in self.writers:
-            writer.transport.abort()
-        self.writers = []
-
-    async def close(self):
-        self.server.close()
-        self.cut()
-
-
 class WiredCluster(Cluster):
-    """A cluster in which each node is reached by way of a `Wire`."""
+    """A cluster in which each node's links are reached by way of a proxy."""
 
     def __init__(self, names):
         super().__init__(names)
@@ -141,15 +105,14 @@ class WiredCluster(Cluster):
 
     def node(self, name):
         node = super().node(name)
-        wire = Wire(int(node.environment["TUMULTE_CLUSTER"].rsplit(":", 1)[1]))
+        wire = Proxy(int(node.environment["TUMULTE_CLUSTER"].rsplit(":", 1)[1]))
         node.environment["TUMULTE_ADVERTISE"] = f"127.0.0.1:{wire.port}"
         self.wires[name] = wire
         return node
 
     async def add(self, name):
         self.nodes[name] = self.node(name)
-        await self.wires[name].start()
-        self.stack.push_async_callback(self.wires[name].close)
+        await self.stack.enter_async_context(self.wires[name])
         await self.nodes[name].start()
         return self.nodes[name]
 
@@ -172,11 +135,10 @@ async def a_link_cut_before_the_answer_leaves_only_keyless_votes_unknown():
             """Asks by b; the answer is swallowed and the links of both loops cut once the owner has done it."""
             nonlocal cuts
             await until(are_open, what="the links of both loops")
-            wire.swallows = True
+            wire.mute()
             asking = asyncio.create_task(what)
             await until(is_done, what="the owner to do it")
-            wire.swallows = False
-            wire.cut()
+            wire.heal()
             cuts += 1
             return await asking
 
