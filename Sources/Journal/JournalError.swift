@@ -47,6 +47,8 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     case outOfOrder(Slot, lsn: UInt64, tail: UInt64)
     /// The journal is closing or its queue is full.
     case unavailable(String)
+    /// The node may not write until its lease is renewed; retry then. Nothing was sent.
+    case suspended
     /// The store was written by a newer version of the program.
     case newerSchema(found: Int, known: Int)
     /// The database cannot be used as it is; says what to change.
@@ -57,7 +59,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether the same call may succeed later, with nothing changed but the store's health.
     public var isTransient: Bool {
         switch self {
-        case .busy, .full, .readOnly, .io, .unavailable: true
+        case .busy, .full, .readOnly, .io, .unavailable, .suspended: true
         case .damaged, .fenced, .outOfOrder, .newerSchema, .unusable, .locked: false
         }
     }
@@ -73,6 +75,7 @@ public enum JournalError: Error, Hashable, Sendable, CustomStringConvertible {
         case .fenced(let slot): "slot \(slot) was claimed under a higher epoch"
         case .outOfOrder(let slot, let lsn, let tail): "slot \(slot): row \(lsn) does not follow tail \(tail)"
         case .unavailable(let what): "the journal takes nothing more: \(what)"
+        case .suspended: "the node's lease has lapsed"
         case .newerSchema(let found, let known):
             "the journal has schema \(found), this program knows up to \(known): "
                 + "run the newer program (compare `tumulte version`)"

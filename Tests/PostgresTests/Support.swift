@@ -92,10 +92,10 @@ func failure<Value>(
 
 /// A server of one test's own, made by the script that developers use.
 struct PrivateServer {
-    let server: ScriptedServer
+    let server: StoreServer
     var folder: String { server.folder }
 
-    init() throws { server = try ScriptedServer(script: "postgres.sh") }
+    init() throws { server = try StoreServer(script: "postgres.sh") }
 
     /// Starts it, again on the same port, and returns its URL.
     func start(settings: String = "") async throws -> String {

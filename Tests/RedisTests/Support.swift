@@ -76,10 +76,10 @@ func failure<Value>(of body: @Sendable () async throws(RedisError) -> Value) asy
 
 /// A server of one test's own, made by the script that developers use.
 struct PrivateServer {
-    let server: ScriptedServer
+    let server: StoreServer
     var folder: String { server.folder }
 
-    init() throws { server = try ScriptedServer(script: "redis.sh") }
+    init() throws { server = try StoreServer(script: "redis.sh") }
 
     /// Starts it, again on the same port, and returns its URL.
     @discardableResult

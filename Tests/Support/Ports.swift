@@ -19,6 +19,6 @@ package func freePort() throws -> UInt16 {
             bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
         }
     }
-    guard status == 0 else { throw ProgramFailure(words: ["bind"], status: errno) }
+    guard status == 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EADDRINUSE) }
     return UInt16(bigEndian: address.sin_port)
 }

@@ -36,14 +36,14 @@ private func spawn(_ words: [String], _ environment: [String]) -> Int32 {
     return status
 }
 
-/// A server in a folder of its own, started and ended by a script of `scripts`.
-package struct ScriptedServer: Sendable {
+/// A server of a store in a folder of its own, started and ended by a script of `scripts`.
+package struct StoreServer: Sendable {
     package let folder: String
     private let script: String
 
     package init(script name: String) throws {
         var template = Array("/tmp/tumulte-\(name)-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw ProgramFailure(words: ["mkdtemp"], status: errno) }
+        guard let made = mkdtemp(&template) else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
         folder = String(cString: made)
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
         script = root.appendingPathComponent("scripts/\(name)").path

@@ -7,7 +7,7 @@ import Protocol
 extension PostgresJournalCore {
     func claim(_ wanted: [Slot]) async throws(JournalError) -> [SlotClaim] {
         guard !wanted.isEmpty else { return [] }
-        guard holdsLease else { throw .unavailable("the node's lease has lapsed") }
+        guard holdsLease else { throw .suspended }
         let claim = Claim(
             statements: statements, identity: identity, slots: wanted.map { Int32($0.index) }.sorted(),
             leaseSeconds: Double(lease.ttl) / 1e9, clock: clock)

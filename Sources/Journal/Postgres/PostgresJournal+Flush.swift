@@ -91,7 +91,8 @@ extension PostgresJournalCore {
             for (entry, outcome) in zip(entries, outcomes) {
                 guard let answer = entry.batch.settle(entry.place, outcome) else { continue }
                 let completion = entry.batch.completion
-                // A failure shows nothing. Withheld, it would let its slot take votes that cannot be confirmed.
+                // A failure shows nothing. Withheld, it would let its slot take votes that cannot be confirmed. Of a batch
+                // that was stored in part it has to wait: a batch is answered as one.
                 if answer.allSatisfy(\.outcome.isFailure) { completion(answer) } else { tell { completion(answer) } }
             }
             startMaintenance()
@@ -105,7 +106,7 @@ extension PostgresJournalCore {
         guard !plan.inserted.isEmpty || !plan.lookedUp.isEmpty else { return fill(plan.outcomes, .fenced) }
         // A node that was declared dead holds no slot any more: all that is left to it is to look up its rows.
         guard holdsLease || lease.isLost else {
-            return fill(plan.outcomes, .failed(.unavailable("the node's lease has lapsed")))
+            return fill(plan.outcomes, .failed(.suspended))
         }
         guard lane.breaker.admits(at: clock.monotonic().nanoseconds) else {
             return fill(plan.outcomes, .failed(.unavailable("the database was just found in trouble")))

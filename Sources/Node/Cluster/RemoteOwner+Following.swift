@@ -10,7 +10,7 @@ extension RemoteOwner {
 
     /// Takes a wish or a farewell to the loop that holds the subscription; those of one edge stay in order.
     func sendToHolder(_ command: Command) {
-        let holder = Int(Slot(of: command.campaign).index) % edges.count
+        let holder = Slot(of: command.campaign).shard(of: edges.count)
         guard holder != index else { return take(command) }
         guard holder < siblings.count else { return handBack(command) }
         let owner = siblings[holder]

@@ -63,18 +63,18 @@ extension Edge {
         send(connection, campaign, .manage(command, mark))
     }
 
-    /// Launches are limited per principal, never for a service.
+    /// Launches of a host are limited, those of a service never; a voter's is refused by the owner.
     private func launch(
         _ connection: Connection, _ campaign: CampaignID, _ principal: Principal, _ draft: PollDraft,
         _ mark: IdempotencyMark?
     ) {
         let launch = ManagementCommand.launch(principal, draft)
-        guard principal.role != .service else { return manage(connection, campaign, launch, mark) }
-        let command = Command(
-            campaign: campaign, ticket: ticket(connection), receivedAt: receivedAt, body: .manage(launch, mark))
+        guard principal.role == .host else { return manage(connection, campaign, launch, mark) }
+        let ticket = ticket(connection)
         connection.outstanding += 1
-        context.launchGate.admit(principal.subject, at: context.clock.monotonic().nanoseconds) { [inbox] refusal in
-            inbox.postUnbounded(refusal.map { .reply(command.ticket, .failure($0)) } ?? .admitted(command))
+        context.launchLimiter.admit(principal.subject, at: context.clock.monotonic().nanoseconds) { [inbox] refusal in
+            inbox.postUnbounded(
+                refusal.map { .reply(ticket, .failure($0)) } ?? .admitted(campaign, ticket, .manage(launch, mark)))
         }
     }
 

@@ -115,7 +115,8 @@ actor Edge {
             resync(slot)
             unparkSoon()
         case .again(let message): park(message)
-        case .admitted(let command): enqueue(command)
+        case .admitted(let campaign, let ticket, let body):
+            enqueue(Command(campaign: campaign, ticket: ticket, receivedAt: context.clock.now(), body: body))
         case .votes(let replies, let position): votesSettled(replies, position)
         case .reply(let ticket, let reply): replyArrived(ticket, reply)
         case .joined(let ticket, let joined): joinedArrived(ticket, joined)

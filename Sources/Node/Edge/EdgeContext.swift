@@ -18,7 +18,7 @@ struct EdgeContext: Sendable {
     let metrics: NodeMetrics
     let registry: MetricsRegistry
     let health: NodeHealth
-    let launchGate: any LaunchGate
+    let launchLimiter: any LaunchLimiter
     let subscribers: SubscriberBoard
     /// To whoever answers queries about placement.
     let admin: Inbox<AdminRequest>

@@ -1,14 +1,10 @@
-// What a node knows of where slots live, and whether it may serve its own, as metrics.
+// What a node knows of where slots live, as metrics.
 
 import Cluster
-import Journal
 import Platform
 
 enum PlacementGauges {
-    static func register(
-        in registry: MetricsRegistry, cluster: ClusterRuntime, directory: ClusterDirectory, journal: PostgresJournal,
-        clock: any Clock
-    ) {
+    static func register(in registry: MetricsRegistry, cluster: ClusterRuntime, directory: ClusterDirectory) {
         registry.rendered("tumulte_slots", "Slots by who serves them, as this node knows.", type: "gauge") {
             let counts = directory.counts
             return [("here", counts.here), ("elsewhere", counts.elsewhere), ("nowhere", counts.nowhere)].reduce(
@@ -22,13 +18,6 @@ enum PlacementGauges {
         }
         registry.computed("tumulte_peers_reached", "Other nodes to which a link leads.") {
             [routes = cluster.routes] in Double(routes.reached.count)
-        }
-        registry.computed(
-            "tumulte_lease_seconds",
-            "For how long this node may serve without a renewal of its lease; 0 once it may not."
-        ) {
-            let (deadline, now) = (journal.leaseDeadline, clock.monotonic().nanoseconds)
-            return Double(deadline - min(deadline, now)) / 1_000_000_000
         }
     }
 }

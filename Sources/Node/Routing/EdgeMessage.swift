@@ -44,6 +44,6 @@ enum EdgeMessage: Sendable {
     case resync(Slot)
     /// Commands that certainly were not done, since their owner is not where it was: it is to be looked for anew.
     indirect case again(OwnerMessage)
-    /// A launch of a poll that may go on to its owner.
-    indirect case admitted(Command)
+    /// A command that was held back and may go on to its owner; it counts as received now.
+    indirect case admitted(CampaignID, ReplyTicket, CommandBody)
 }

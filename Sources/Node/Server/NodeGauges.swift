@@ -8,10 +8,13 @@ import Protocol
 enum NodeGauges {
     static func register(
         in registry: MetricsRegistry, store: NodeStore, shards: [Inbox<ShardMessage>],
-        edges: [Inbox<EdgeMessage>]
+        edges: [Inbox<EdgeMessage>], clock: any Clock
     ) {
         let journal = store.journal
-        if store.connections != nil { registerConnections(in: registry, store: store) }
+        if case .database(let database) = store {
+            registerConnections(in: registry, store: store)
+            registerLease(in: registry, of: database, clock: clock)
+        }
         registry.computed("tumulte_queue_commands", "Messages that wait for the shards.") {
             Double(shards.reduce(0) { $0 + $1.count })
         }
@@ -76,7 +79,17 @@ enum NodeGauges {
         ]
     }
 
-    // MARK: - Connections to the database
+    // MARK: - The database
+
+    private static func registerLease(in registry: MetricsRegistry, of journal: PostgresJournal, clock: any Clock) {
+        registry.computed(
+            "tumulte_lease_seconds",
+            "For how long this node may serve without a renewal of its lease; 0 once it may not."
+        ) {
+            let (deadline, now) = (journal.leaseDeadline, clock.monotonic().nanoseconds)
+            return Double(deadline - min(deadline, now)) / 1_000_000_000
+        }
+    }
 
     private static func registerConnections(in registry: MetricsRegistry, store: NodeStore) {
         let gauges: [(String, String, @Sendable (PostgresStatistics) -> Double)] = [

@@ -32,7 +32,7 @@ public actor NodeServer {
     /// Who follows which campaign.
     nonisolated let subscribers: SubscriberBoard
     private let peerDesk: PeerDesk?
-    private let sharedLaunches: SharedLaunchGate?
+    private let sharedLaunches: SharedLaunchLimiter?
     private var linkListener: TCPListener?
     private var listener: TCPListener?
     private var isStopping = false
@@ -84,7 +84,7 @@ public actor NodeServer {
         let registry = MetricsRegistry()
         let metrics = NodeMetrics(registry: registry)
         let edgeInboxes = group.loops.map { _ in Inbox<EdgeMessage>(limit: Self.inboxLimit) }
-        NodeGauges.register(in: registry, store: store, shards: shardInboxes, edges: edgeInboxes)
+        NodeGauges.register(in: registry, store: store, shards: shardInboxes, edges: edgeInboxes, clock: clock)
         let health = NodeHealth(nodeName: configuration.nodeName, startedAt: clock.monotonic().nanoseconds) {
             NodeGauges.details(store: store, metrics: metrics)
         }
@@ -112,7 +112,7 @@ public actor NodeServer {
         let subscribers = SubscriberBoard(tellingLoops: configuration.cluster == nil ? 0 : loops)
         self.subscribers = subscribers
         if let settings = configuration.cluster, surroundings.placement == nil {
-            sharedLaunches = SharedLaunchGate(
+            sharedLaunches = SharedLaunchLimiter(
                 settings.redis, key: settings.launchKey, on: group.loops[0], clock: clock, random: random, log: log)
         } else {
             sharedLaunches = nil
@@ -126,7 +126,7 @@ public actor NodeServer {
                 adminToken: configuration.adminToken),
             router: Router(directory: directory, loopCount: configuration.loopCount), transport: transport,
             metrics: metrics, registry: registry, health: health,
-            launchGate: sharedLaunches ?? LaunchLimiter(), subscribers: subscribers, admin: adminRequests,
+            launchLimiter: sharedLaunches ?? LocalLaunchLimiter(), subscribers: subscribers, admin: adminRequests,
             connectionLimit: configuration.connectionLimit / configuration.loopCount + 1,
             httpLimits: HTTPLimits())
         edges = group.loops.indices.map {
@@ -154,8 +154,7 @@ public actor NodeServer {
             onDrain: { health.drainAsked($0) }, onIsolation: { health.isIsolated($0) })
         self.cluster = cluster
         LinkGauges.register(in: registry, loops: cluster.linkLoops)
-        PlacementGauges.register(
-            in: registry, cluster: cluster, directory: clusterDirectory, journal: shared, clock: clock)
+        PlacementGauges.register(in: registry, cluster: cluster, directory: clusterDirectory)
         let inspector = NodeInspector(
             shards: shards, subscribers: subscribers, metrics: metrics, cluster: cluster)
         peerDesk = PeerDesk(questions: questions, inspector: inspector, clock: clock, beside: beside)

@@ -24,6 +24,8 @@ struct SlotLedger {
 
     static let firstPause: UInt64 = 50_000_000
     static let longestPause: UInt64 = 2_000_000_000
+    /// While the node is suspended: asking costs nothing, and it should go on soon after the lease is renewed.
+    static let suspendedPause: UInt64 = 250_000_000
 
     let slot: Slot
     let epoch: UInt64
@@ -82,6 +84,9 @@ struct SlotLedger {
             return .committed(lsn)
         case .fenced:
             return .fenced
+        case .failed(.suspended):
+            retryAt = now + Self.suspendedPause
+            return .retry(at: now + Self.suspendedPause)
         case .failed:
             let pause = min(Self.longestPause, Self.firstPause << UInt64(min(failures, 6)))
             failures += 1

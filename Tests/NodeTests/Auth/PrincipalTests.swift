@@ -90,21 +90,21 @@ struct RateLimiterTests {
     }
 
     @Test func `launches are limited for each principal apart`() {
-        let limiter = LaunchLimiter()
+        let limiter = LocalLaunchLimiter()
         for _ in 0..<20 {
             #expect(limiter.refusal(of: "ann", at: 5) == nil)
             #expect(limiter.take("ann", at: 5) == nil)
         }
         #expect(limiter.take("ann", at: 5)?.code == .rateLimited && limiter.refusal(of: "ann", at: 5) != nil)
         #expect(limiter.take("bob", at: 5) == nil)
-        let later = 5 + LaunchLimiter.windowNanoseconds
+        let later = 5 + LocalLaunchLimiter.windowNanoseconds
         #expect(limiter.take("ann", at: later - 1)?.retryAfterMilliseconds == 1)
         #expect(limiter.take("ann", at: later) == nil)
     }
 
     @Test func `any number of principals takes bounded room`() {
-        let limiter = LaunchLimiter()
-        for number in 0..<(LaunchLimiter.principalsLimit + 100) {
+        let limiter = LocalLaunchLimiter()
+        for number in 0..<(LocalLaunchLimiter.principalsLimit + 100) {
             #expect(limiter.take("p\(number)", at: 5) == nil)
         }
     }

@@ -69,7 +69,7 @@ private final class EdgeScene {
                 access: RequestAccess(origins: [], isOpenMode: true, isOpenEverywhere: false, adminToken: nil),
                 router: Router(directory: directory, loopCount: 1),
                 transport: TestOwners(asked: continuation, edge: inbox), metrics: NodeMetrics(registry: registry),
-                registry: registry, health: health, launchGate: LaunchLimiter(),
+                registry: registry, health: health, launchLimiter: LocalLaunchLimiter(),
                 subscribers: SubscriberBoard(tellingLoops: 0), admin: Inbox<AdminRequest>(limit: 1),
                 connectionLimit: 8, httpLimits: HTTPLimits()))
         await edge.start()

@@ -50,6 +50,21 @@ struct SlotLedgerTests {
         #expect(ledger.retryAt == now + SlotLedger.longestPause)
     }
 
+    @Test func `while the node is suspended a row is tried at an even pace, and pauses do not grow`() {
+        var ledger = ledger()
+        seal(&ledger, 1)
+        var now: UInt64 = 0
+        for _ in 0..<20 {
+            _ = ledger.next(at: now)
+            let verdict = ledger.answered(11, .failed(.suspended), at: now)
+            #expect(verdict == .retry(at: now + SlotLedger.suspendedPause))
+            now += SlotLedger.suspendedPause
+        }
+        _ = ledger.next(at: now)
+        let failed = ledger.answered(11, .failed(.io("x")), at: now)
+        #expect(failed == .retry(at: now + SlotLedger.firstPause))
+    }
+
     @Test func `an answer for another row changes nothing`() {
         var ledger = ledger()
         seal(&ledger, 1)

@@ -5,7 +5,7 @@ import Platform
 import Protocol
 import Redis
 
-actor SharedLaunchGate: LaunchGate {
+actor SharedLaunchLimiter: LaunchLimiter {
     /// Launches that may wait for an answer; what comes beyond is decided by this node alone.
     static let questionsLimit = 1024
     /// What an answer may take.
@@ -22,7 +22,7 @@ actor SharedLaunchGate: LaunchGate {
     nonisolated let loop: EventLoop
     nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe loop.asUnownedSerialExecutor() }
     private nonisolated let connection: RedisConnection
-    private nonisolated let own = LaunchLimiter()
+    private nonisolated let own = LocalLaunchLimiter()
     private nonisolated let questions = Inbox<Question>(limit: questionsLimit)
     private let key: String
     private let window: UInt64
@@ -35,7 +35,7 @@ actor SharedLaunchGate: LaunchGate {
 
     /// - Parameter key: what the keys of principals begin with.
     init(
-        _ configuration: RedisConfiguration, key: String, window: UInt64 = LaunchLimiter.windowNanoseconds,
+        _ configuration: RedisConfiguration, key: String, window: UInt64 = LocalLaunchLimiter.windowNanoseconds,
         on loop: EventLoop, clock: any Clock, random: any RandomSource, log: Log
     ) {
         connection = RedisConnection(configuration, on: loop, random: random)
@@ -48,11 +48,12 @@ actor SharedLaunchGate: LaunchGate {
         pump = Task(executorPreference: loop) { await self.run() }
     }
 
-    /// Everything that was asked is answered before it returns.
+    /// Everything that was asked since `start` is answered before it returns.
     func stop() async {
         questions.finish()
-        await pump?.value
+        // Whatever still waits for Redis is decided here.
         await connection.close()
+        await pump?.value
     }
 
     nonisolated func admit(_ principal: String, at now: UInt64, decided: @escaping @Sendable (ClientError?) -> Void) {
@@ -74,7 +75,8 @@ actor SharedLaunchGate: LaunchGate {
     private func decide(_ question: Question) async {
         let wait = await waitMilliseconds(question.principal)
         question.decided(
-            wait > 0 ? LaunchLimiter.refusal(waitMilliseconds: wait) : own.take(question.principal, at: question.at))
+            wait > 0
+                ? LocalLaunchLimiter.refusal(waitMilliseconds: wait) : own.take(question.principal, at: question.at))
     }
 
     /// How long until the principal may launch; 0 where this launch was taken, or Redis does not say.
@@ -85,9 +87,10 @@ actor SharedLaunchGate: LaunchGate {
             let reply = try await Self.taking.run(
                 on: connection, keys: [key + principal],
                 arguments: [
-                    RedisArgument(Int(window / 1_000_000)), RedisArgument(LaunchLimiter.launchesLimit),
+                    RedisArgument(Int(window / 1_000_000)), RedisArgument(LocalLaunchLimiter.launchesLimit),
                     RedisArgument(member),
                 ], deadline: MonotonicTime.now.advanced(byNanoseconds: Self.patienceNanoseconds))
+            if awayUntil != 0 { log.info("launches.redis_recovered", []) }
             awayUntil = 0
             guard case .integer(let wait) = reply else { return 0 }
             return Int(clamping: wait)
@@ -98,13 +101,15 @@ actor SharedLaunchGate: LaunchGate {
         }
     }
 
-    /// The times of a principal's launches in the window, by the server's clock: the key is gone once all are over.
+    /// The times of a principal's launches in the window, by the server's clock: the key is gone once all are over. Those in
+    /// the future are of a clock that was set back since.
     private static let taking = RedisScript(
         """
         local time = redis.call('TIME')
         local now = time[1] * 1000 + math.floor(time[2] / 1000)
         local window = tonumber(ARGV[1])
         redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
+        redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
         if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
             local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
             return math.max(1, tonumber(oldest[2]) + window - now)
