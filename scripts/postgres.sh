@@ -30,10 +30,6 @@ as_owner() {
     fi
 }
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 start() {
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
@@ -44,7 +40,7 @@ start() {
             --auth-host=scram-sha-256 --encoding=UTF8 --no-locale --no-sync >"$dir/initdb.log" 2>&1 \
             || { cat "$dir/initdb.log" >&2; fail "initdb failed in $dir"; }
     fi
-    [ "$port" != 0 ] || port=$(cat "$dir/port" 2>/dev/null || free_port)
+    [ "$port" != 0 ] || port=$(cat "$dir/port" 2>/dev/null || python3 scripts/free_port.py)
     printf '%s\n' "$port" >"$dir/port"
     # A server that was killed leaves its lock; pg_ctl knows how to tell.
     as_owner ${POSTGRES_PRELOAD:+env "LD_PRELOAD=$POSTGRES_PRELOAD" "TROUBLE=$dir/trouble"} \

@@ -13,10 +13,6 @@ command=${1:-} dir=${2:-} port=${3:-0}
 [ -n "$dir" ] || usage
 password=tumulte
 
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
-
 # What a process calls itself; nothing once it has ended.
 title() {
     if [ -r "/proc/$1/cmdline" ]; then tr '\0' ' ' <"/proc/$1/cmdline"; else ps -o args= -p "$1"; fi
@@ -56,7 +52,7 @@ start() {
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd)
     if ! running; then
-        [ "$port" != 0 ] || port=$(cat "$dir/port" 2>/dev/null || free_port)
+        [ "$port" != 0 ] || port=$(cat "$dir/port" 2>/dev/null || python3 scripts/free_port.py)
         printf '%s\n' "$port" >"$dir/port"
         (
             umask 077

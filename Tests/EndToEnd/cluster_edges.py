@@ -266,8 +266,12 @@ class Guarded(Cluster):
 @within(120)
 async def launches_of_one_host_by_all_nodes_count_together():
     async with Guarded() as cluster:
-        ann, bob = (client.token(cluster.secret, sub=name, role="host") for name in ("ann", "bob"))
-        campaigns = {host: await client.campaign(cluster.a, token=host) for host in (ann, bob)}
+        campaigns = {}
+
+        async def host(name):
+            token = client.token(cluster.secret, sub=name, role="host")
+            campaigns[token] = await client.campaign(cluster.a, token=token)
+            return token
 
         async def launch(name, host):
             path = f"/v1/campaigns/{campaigns[host]['id']}/polls"
@@ -276,12 +280,21 @@ async def launches_of_one_host_by_all_nodes_count_together():
                 assert (await client.cancel(cluster.nodes[name], reply.data, token=host)).status == 200
             return reply
 
-        assert [(await launch(name, ann)).status for name in ("abc" * 7)[:20]] == [201] * 20
-        for name in "abc":
-            refused = await launch(name, ann)
+        def lapses():
+            """How often a node counted for itself, since Redis was slow."""
+            return sum(node.log.read_text().count("launches.redis_failed") for node in cluster.all())
+
+        for attempt in range(5):
+            ann, before = await host(f"ann-{attempt}"), lapses()
+            launches = [(await launch(name, ann)).status for name in ("abc" * 7)[:20]]
+            refusals = [await launch(name, ann) for name in "abc"]
+            if lapses() == before:
+                break
+        assert launches == [201] * 20, launches
+        for refused in refusals:
             assert refused.status == 429 and refused.code == "rate_limited", (refused.status, refused.body)
             assert 1 <= int(refused.headers["retry-after"]) <= 60, refused.headers
-        assert (await launch("b", bob)).status == 201
+        assert (await launch("b", await host("bob"))).status == 201
         # Without Redis each node counts by itself, of what came in there.
         await asyncio.to_thread(cluster.redis.kill)
         assert [(await launch(name, ann)).status for name in "abc"] == [201] * 3

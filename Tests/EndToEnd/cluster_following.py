@@ -224,7 +224,7 @@ async def undisturbed(cluster, home, on="abc", leaves="", breath=0):
 class ShortPoll:
     """A poll on the node `home` that its timer ends while something happens there."""
 
-    seconds = 15
+    seconds = 20
 
     @classmethod
     async def launched(cls, stack, cluster, home, on="abc", leaves=""):

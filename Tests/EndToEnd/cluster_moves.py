@@ -272,9 +272,9 @@ async def a_node_is_replaced_by_one_of_its_name_that_starts_beside_it():
         )
 
 
-@test
-@within(120)
-async def a_name_that_returns_is_given_slots_before_a_new_one_that_came_earlier():
+async def newcomer_and_returner():
+    """A newcomer `d` comes, and then a process of the name `a`, while its older one runs. Returns how many seconds later
+    the second came, after how many seconds each got its first slot, and who of them was the first to get one."""
     async with Cluster() as cluster:
         mark, old = await cluster.mark(), cluster.a
         try:
@@ -289,13 +289,27 @@ async def a_name_that_returns_is_given_slots_before_a_new_one_that_came_earlier(
             await cluster.settled()
         finally:
             old._close(failed=False)
-        first, second = await cluster.first_move(mark, "a"), await cluster.first_move(mark, "d")
+        (late,) = await cluster.sql(
+            "SELECT extract(epoch FROM max(started) FILTER (WHERE name = 'a') - max(started) FILTER (WHERE name = 'd'))"
+            " FROM node_lease"
+        )
         order = await cluster.sql(
             "SELECT n.name FROM ownership_log o JOIN node_lease n ON n.incarnation = o.to_node"
             f" WHERE o.id > {mark} AND n.name IN ('a', 'd') ORDER BY o.id LIMIT 1"
         )
-        assert order == ["a"], f"the first slot moved {first} s after a process of an old name came, {second} s after a new"
-        print(f"figure: the first slot moved {first:.2f} s after an old name came, {second:.2f} s after a new one")
+        return float(late), await cluster.first_move(mark, "a"), await cluster.first_move(mark, "d"), order
+
+
+@test
+@within(240)
+async def a_name_that_returns_is_given_slots_before_a_new_one_that_came_earlier():
+    for _ in range(4):
+        late, first, second, order = await newcomer_and_returner()
+        # Who comes when the newcomer has nearly settled shows nothing.
+        if late < SETTLE_SECONDS / 4:
+            break
+    assert order == ["a"], f"the first slot moved {first} s after a process of an old name came, {second} s after a new"
+    print(f"figure: the first slot moved {first:.2f} s after an old name came, {second:.2f} s after a new one")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """PostgreSQL for the tests: databases on the server of the test run, and servers of a test's own that it may hurt."""
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -39,7 +40,8 @@ def create(binary, server=None, migrate=True):
 
 
 class Server:
-    """`with Server() as server:` is a PostgreSQL of the test's own, with `url`; it may be stopped, killed and started.
+    """`async with Server() as server:` is a PostgreSQL of the test's own, with `url`; it may be stopped, killed and started.
+    `with` serves where no other test waits on the loop meanwhile.
 
     With `on_bad_disk` its disk can be given trouble: disk_trouble.c tells which.
     """
@@ -65,6 +67,12 @@ class Server:
         self.resume()
         subprocess.run([SCRIPT, "kill", self.folder], capture_output=True, timeout=120)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def __aenter__(self):
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, *failure):
+        await asyncio.to_thread(self.__exit__, *failure)
 
     def _script(self, command):
         done = subprocess.run(

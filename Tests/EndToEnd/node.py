@@ -1,6 +1,7 @@
 """A node under test: its own process, port and data folder; started, killed, restarted, and read when it fails."""
 
 import asyncio
+import fcntl
 import os
 import pathlib
 import random
@@ -22,22 +23,25 @@ READY_SECONDS = 120
 HANG_SECONDS = 60.0
 
 
-GIVEN_PORTS = set()
+RESERVATIONS = pathlib.Path(tempfile.gettempdir()) / f"tumulte-ports-{os.getuid()}"
+GIVEN_PORTS = []  # the reservations, held open until this process ends
 
 
 def free_port() -> int:
-    """A port that nobody has, given once. Below the range from which the system takes ports of clients: one of those
-    could take it while its node is being restarted."""
+    """A port that nobody has, given once, to one of the suites that run beside each other. Below the range from which the
+    system takes ports of clients: one of those could take it while its node is being restarted."""
+    RESERVATIONS.mkdir(exist_ok=True)
     while True:
         port = random.randrange(16000, 32000)
-        if port in GIVEN_PORTS:
-            continue
-        with socket.socket() as probe:
-            try:
+        reservation = open(RESERVATIONS / str(port), "w")
+        try:
+            fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        GIVEN_PORTS.add(port)
+        except OSError:
+            reservation.close()
+            continue
+        GIVEN_PORTS.append(reservation)
         return port
 
 
@@ -85,8 +89,7 @@ class Node:
             "TUMULTE_LOG_FORMAT": "json",
         }
         # With TUMULTE_TEST_STORE=postgres every suite runs on a database of its own.
-        if os.environ.get("TUMULTE_TEST_STORE") == "postgres" and "DATABASE_URL" not in environment:
-            environment["DATABASE_URL"] = database.create(BINARY)
+        self.wants_database = os.environ.get("TUMULTE_TEST_STORE") == "postgres" and "DATABASE_URL" not in environment
         self.environment.update({name: str(value) for name, value in environment.items()})
 
     @property
@@ -102,8 +105,15 @@ class Node:
     def pid(self):
         return self.process.pid
 
+    def prepare(self):
+        """What the process needs before it starts; it takes a while."""
+        if self.wants_database:
+            self.environment["DATABASE_URL"] = database.create(BINARY)
+            self.wants_database = False
+
     def spawn(self):
         """Starts the process without waiting for it."""
+        self.prepare()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, self.binary, "node"],
@@ -115,6 +125,8 @@ class Node:
             )
 
     async def start(self):
+        # Beside the loop, on which other tests wait.
+        await asyncio.to_thread(self.prepare)
         self.spawn()
         await until(self._ready, READY_SECONDS, "the node to be ready")
 

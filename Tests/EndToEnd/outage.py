@@ -38,8 +38,8 @@ async def side_poll(node):
 
 async def endure(trouble, rounds=1, on_bad_disk=False, **options):
     """An election on a server of its own, with trouble in the middle of it."""
-    with database.Server(on_bad_disk) as server:
-        url = database.create(BINARY, server.url)
+    async with database.Server(on_bad_disk) as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url)
         async with Node(DATABASE_URL=url, **options) as node:
             run, elections, tasks = await election.hold(node)
             ended = asyncio.gather(*tasks)
@@ -181,8 +181,8 @@ async def the_server_takes_no_writes():
 
 @test
 async def votes_are_refused_where_the_lease_has_lapsed_before_the_first():
-    with database.Server() as server:
-        async with Node(DATABASE_URL=database.create(BINARY, server.url)) as node:
+    async with database.Server() as server:
+        async with Node(DATABASE_URL=await asyncio.to_thread(database.create, BINARY, server.url)) as node:
             poll = await side_poll(node)
             await only_reads(server, True)
             await passed(4)  # the lease of three seconds is not renewed
@@ -245,8 +245,8 @@ async def every_sync_is_slow():
 @test
 @within(300)
 async def a_server_put_back_to_an_older_state_is_named_and_gone_on_from():
-    with database.Server() as server:
-        url = database.create(BINARY, server.url)
+    async with database.Server() as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url)
         async with Node(DATABASE_URL=url) as node, client.websocket(node) as socket:
             campaign = await client.campaign(node)
             poll = await client.poll(node, campaign, type="UNIQUE", durationSeconds=1800)
@@ -288,8 +288,8 @@ async def a_server_put_back_to_an_older_state_is_named_and_gone_on_from():
 @test
 @within(300)
 async def a_node_that_slept_while_another_took_over_leaves_and_does_no_harm():
-    with database.Server() as server:
-        url = database.create(BINARY, server.url)
+    async with database.Server() as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url)
         async with Node(DATABASE_URL=url, TUMULTE_NODE_NAME="first") as first:
             poll = await client.poll(first, await client.campaign(first), type="UNIQUE", durationSeconds=1800)
             for number in range(20):
@@ -320,8 +320,8 @@ async def a_container_is_healthy_once_its_node_was_ready_and_while_the_server_is
         assert status in (0, 1), (status, out + err)
         return status == 0
 
-    with database.Server() as server:
-        url = database.create(BINARY, server.url)
+    async with database.Server() as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url)
         port = int(url.rsplit(":", 1)[1].split("/")[0])
         async with Proxy(port) as proxy:
             node = Node(DATABASE_URL=url.replace(f":{port}/", f":{proxy.port}/"))
@@ -353,8 +353,8 @@ async def a_container_is_healthy_once_its_node_was_ready_and_while_the_server_is
 @test
 @within(300)
 async def a_second_node_is_refused_while_the_first_one_serves():
-    with database.Server() as server:
-        url = database.create(BINARY, server.url)
+    async with database.Server() as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url)
         async with Node(DATABASE_URL=url, TUMULTE_NODE_NAME="first") as first:
             second = Node(DATABASE_URL=url, TUMULTE_NODE_NAME="second")
             second.spawn()
@@ -370,13 +370,13 @@ async def a_second_node_is_refused_while_the_first_one_serves():
 @test
 @within(300)
 async def a_schema_that_is_not_this_programs_is_refused_with_what_to_do():
-    with database.Server() as server:
-        url = database.create(BINARY, server.url, migrate=False)
+    async with database.Server() as server:
+        url = await asyncio.to_thread(database.create, BINARY, server.url, migrate=False)
         node = Node(DATABASE_URL=url)
         node.spawn()
         assert await node.ended() == 1
         assert "tumulte migrate" in node.log_tail(), node.log_tail()
-        newer = database.create(BINARY, server.url)
+        newer = await asyncio.to_thread(database.create, BINARY, server.url)
         database.sql(newer, "UPDATE schema_version SET version = 99")
         node = Node(DATABASE_URL=newer)
         node.spawn()

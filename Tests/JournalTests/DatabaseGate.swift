@@ -15,6 +15,13 @@ struct DatabaseGate: Sendable {
 
     private static let lock = PostgresStatement("gate.lock", [.int64], "SELECT pg_advisory_lock($1)")
     private static let unlock = PostgresStatement("gate.unlock", [.int64], "SELECT pg_advisory_unlock($1)")
+    private static let stopped = PostgresStatement(
+        "gate.stopped", [.int64],
+        """
+        SELECT count(*) FROM pg_locks
+        WHERE locktype = 'advisory' AND NOT granted AND classid::int8 << 32 | objid::int8 = $1
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """)
     private static let waiting = PostgresStatement(
         "gate.waiting", [.text],
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1")
@@ -41,7 +48,16 @@ struct DatabaseGate: Sendable {
 
     func open() async throws { _ = try await pool.execute(.lease, Self.unlock, [.int64(key)], deadline: within(20)) }
 
-    /// Asks until so many statements wait: `advisory` at the gate, `transactionid` or `tuple` for another's row.
+    /// Asks until so many statements wait at this gate.
+    func untilStopped(_ count: Int64) async throws {
+        var found: Int64 = 0
+        while found < count {
+            found = try await pool.execute(.lease, Self.stopped, [.int64(key)], deadline: within(20)).value(0, 0)
+            await Task.yield()
+        }
+    }
+
+    /// Asks until so many statements wait: for `transactionid` or `tuple`, another's row.
     func until(_ count: Int64, waitFor event: String...) async throws {
         try await Self.until(count, waitFor: event, on: pool)
     }

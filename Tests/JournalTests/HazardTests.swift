@@ -75,7 +75,7 @@ struct HazardTests {
                         #expect(count == 1)
                     }
                 }
-                try await gate.until(1, waitFor: "advisory")
+                try await gate.untilStopped(1)
                 group.addTask { try await again() }
                 try await gate.until(1, waitFor: "transactionid")
                 try await gate.open()
@@ -126,7 +126,7 @@ struct HazardTests {
             try await gate.shut()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { #expect(await old.flush([row]) == [.committed]) }
-                try await gate.until(1, waitFor: "advisory")
+                try await gate.untilStopped(1)
                 try await database.bury(old)
                 group.addTask {
                     let claims = try await take([slot], new)

@@ -55,7 +55,7 @@ struct LeaseTests {
                 #expect(journal.submit([row(lsn, epoch: epoch)]) { outcomes.append($0[0].outcome) })
                 if lsn == 1 {
                     // The first is in the table when the lease lapses; the second is not even sent.
-                    try await flushes.until(1, waitFor: "advisory")
+                    try await flushes.untilStopped(1)
                     clock.advance(milliseconds: 3000)
                 }
             }

@@ -52,6 +52,13 @@ import Testing
         LeaseCase(
             events: [.renewed(sent: 0, answered: 0.1), .failed, .renewed(sent: 2, answered: 2.1)], at: 3.5, holds: true,
             mayAccuse: false),
+        // The node stood still, and the others may have done so with it.
+        LeaseCase(
+            events: [0, 1, 2, 3, 7].map { .renewed(sent: $0, answered: $0 + 0.1) }, at: 7.2, holds: true,
+            mayAccuse: false),
+        LeaseCase(
+            events: [0, 1, 2, 3, 7, 8, 9].map { .renewed(sent: $0, answered: $0 + 0.1) }, at: 10, holds: true,
+            mayAccuse: true),
         // A server that was restarted between two renewals may have met another node in the middle of one.
         LeaseCase(
             events: [.renewed(sent: 0, answered: 0.1), .reconnected, .renewed(sent: 1, answered: 1.1)], at: 3.2,

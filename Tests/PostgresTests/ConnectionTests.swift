@@ -91,7 +91,7 @@ struct ConnectionTests {
         let silent = SilentServer()
         let url = try #require(serverURL).replacingOccurrences(
             of: "127.0.0.1", with: "127.0.0.1:\(silent.port),127.0.0.1")
-        try await withConnection(url, openWithin: 2) { connection in
+        try await withConnection(url, openWithin: 6) { connection in
             _ = try await connection.execute(one, deadline: within(10))
         }
         silent.close()

@@ -163,7 +163,7 @@ struct ConnectionTests {
         let url = try #require(serverURL).replacing(":tumulte@", with: ":wrong@")
         try await withConnection(url) { redis in
             let error = await failure { () async throws(RedisError) in
-                try await redis.command("PING", deadline: within(0.5))
+                try await redis.command("PING", deadline: within(2))
             }
             #expect(error?.reason == .deadline && error?.outcome == .notSent)
             #expect(error?.message.contains("WRONGPASS") == true)

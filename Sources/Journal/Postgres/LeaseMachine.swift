@@ -29,6 +29,8 @@ struct LeaseMachine: Sendable {
     /// A renewal that was sent at `sentAt` returned its row at `now`.
     mutating func renewed(sentAt: UInt64, now: UInt64) {
         guard !isLost else { return }
+        // Who was suspended stood still itself, perhaps with others, who get the same time to come back.
+        if sentAt >= deadline { unbrokenSince = nil }
         // Counted from before the sending: the server's own count began later.
         deadline = max(deadline, sentAt + ttl - Self.margin)
         let isPrompt = now >= sentAt && now - sentAt <= Self.promptRenewal

@@ -9,7 +9,7 @@ actor SharedLaunchLimiter: LaunchLimiter {
     /// Launches that may wait for an answer; what comes beyond is decided by this node alone.
     static let questionsLimit = 1024
     /// What an answer may take.
-    static let patienceNanoseconds: UInt64 = 500_000_000
+    static let patience: UInt64 = 500_000_000
     /// How long Redis is not asked after it did not answer.
     static let pauseNanoseconds: UInt64 = 1_000_000_000
 
@@ -25,7 +25,7 @@ actor SharedLaunchLimiter: LaunchLimiter {
     private nonisolated let own = LocalLaunchLimiter()
     private nonisolated let questions = Inbox<Question>(limit: questionsLimit)
     private let key: String
-    private let window: UInt64
+    private let (window, patience): (UInt64, UInt64)
     private let clock: any Clock
     private let random: any RandomSource
     private let log: Log
@@ -36,10 +36,11 @@ actor SharedLaunchLimiter: LaunchLimiter {
     /// - Parameter key: what the keys of principals begin with.
     init(
         _ configuration: RedisConfiguration, key: String, window: UInt64 = LocalLaunchLimiter.windowNanoseconds,
-        on loop: EventLoop, clock: any Clock, random: any RandomSource, log: Log
+        patience: UInt64 = SharedLaunchLimiter.patience, on loop: EventLoop, clock: any Clock, random: any RandomSource,
+        log: Log
     ) {
         connection = RedisConnection(configuration, on: loop, random: random)
-        (self.key, self.window, self.loop) = (key, window, loop)
+        (self.key, self.loop, self.window, self.patience) = (key, loop, window, patience)
         (self.clock, self.random, self.log) = (clock, random, log)
     }
 
@@ -89,7 +90,7 @@ actor SharedLaunchLimiter: LaunchLimiter {
                 arguments: [
                     RedisArgument(Int(window / 1_000_000)), RedisArgument(LocalLaunchLimiter.launchesLimit),
                     RedisArgument(member),
-                ], deadline: MonotonicTime.now.advanced(byNanoseconds: Self.patienceNanoseconds))
+                ], deadline: MonotonicTime.now.advanced(byNanoseconds: patience))
             if awayUntil != 0 { log.info("launches.redis_recovered", []) }
             awayUntil = 0
             guard case .integer(let wait) = reply else { return 0 }

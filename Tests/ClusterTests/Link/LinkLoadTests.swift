@@ -173,14 +173,15 @@ struct LinkLoadTests {
             await handler.events.wait { $0.contains(where: \.isOpened) }
             let body = [UInt8](repeating: 3, count: 500_000)
             var refusals: [LinkRefusal?] = []
-            for token in 0..<100 as Range<UInt64> {
+            // A few refusals are enough: a link that takes nothing for seconds is given up.
+            for token in 0..<100 as Range<UInt64> where refusals.count(where: { $0 != nil }) < 3 {
                 let header = FrameHeader(.request, remainingMilliseconds: 60_000)
                 refusals.append(await link.request(header, body: body, token: token))
                 // Each in a turn of its own, so that the first write that blocks is followed by others.
                 await on(group.loops[0]) {}
             }
             let taken = refusals.count { $0 == nil }
-            #expect(refusals.dropFirst(taken).allSatisfy { $0 == .overloaded })
+            #expect(refusals.dropFirst(taken) == [.overloaded, .overloaded, .overloaded])
             // The bound, and what the kernel's two buffers swallow.
             #expect((8..<60).contains(taken))
             await handler.events.wait { $0.contains(where: \.isClosed) }

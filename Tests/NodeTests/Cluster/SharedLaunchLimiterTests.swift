@@ -15,7 +15,8 @@ struct SharedLaunchLimiterTests {
 
     /// Runs a test with the limiters of several nodes.
     private func withNodes(
-        _ count: Int, window: UInt64 = LocalLaunchLimiter.windowNanoseconds, at url: String? = redisURL,
+        _ count: Int, window: UInt64 = LocalLaunchLimiter.windowNanoseconds, patience: UInt64 = 30_000_000_000,
+        at url: String? = redisURL,
         _ body: @escaping @Sendable ([SharedLaunchLimiter]) async throws -> Void
     ) async throws {
         let configuration = try RedisConfiguration(try #require(url))
@@ -23,7 +24,8 @@ struct SharedLaunchLimiterTests {
         try await withLoop { loop in
             let nodes = (0..<count).map { _ in
                 SharedLaunchLimiter(
-                    configuration, key: key, window: window, on: loop, clock: SystemClock(), random: SystemRandom(),
+                    configuration, key: key, window: window, patience: patience, on: loop, clock: SystemClock(),
+                    random: SystemRandom(),
                     log: .silent)
             }
             for node in nodes { await node.start() }
@@ -76,7 +78,7 @@ struct SharedLaunchLimiterTests {
         let url = "redis://:tumulte@127.0.0.1:\(try server.word(in: "port"))/0"
         let process = try #require(pid_t(try server.word(in: "redis.pid")))
         let late = Recorder<ClientError?>()
-        try await withNodes(2, at: url) { nodes in
+        try await withNodes(2, patience: SharedLaunchLimiter.patience, at: url) { nodes in
             for node in nodes { #expect(await refusal(node) == nil) }
             #expect(kill(process, SIGSTOP) == 0)
             // One waits for as long as an answer may take; those after it are not asked about.
@@ -91,7 +93,7 @@ struct SharedLaunchLimiterTests {
 
     @Test func `without an answer of Redis each node counts for itself`() async throws {
         let nobody = try "redis://127.0.0.1:\(freePort())/0"
-        try await withNodes(2, at: nobody) { nodes in
+        try await withNodes(2, patience: SharedLaunchLimiter.patience, at: nobody) { nodes in
             for node in nodes {
                 for _ in 0..<Self.limit { #expect(await refusal(node) == nil) }
                 #expect(await refusal(node)?.code == .rateLimited)
