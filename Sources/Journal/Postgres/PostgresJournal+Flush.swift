@@ -105,9 +105,7 @@ extension PostgresJournalCore {
         let plan = place(rows, lane)
         guard !plan.inserted.isEmpty || !plan.lookedUp.isEmpty else { return fill(plan.outcomes, .fenced) }
         // A node that was declared dead holds no slot any more: all that is left to it is to look up its rows.
-        guard holdsLease || lease.isLost else {
-            return fill(plan.outcomes, .failed(.suspended))
-        }
+        guard holdsLease || lease.isLost else { return fill(plan.outcomes, .failed(.suspended)) }
         guard lane.breaker.admits(at: clock.monotonic().nanoseconds) else {
             return fill(plan.outcomes, .failed(.unavailable("the database was just found in trouble")))
         }

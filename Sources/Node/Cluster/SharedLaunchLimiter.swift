@@ -25,7 +25,8 @@ actor SharedLaunchLimiter: LaunchLimiter {
     private nonisolated let own = LocalLaunchLimiter()
     private nonisolated let questions = Inbox<Question>(limit: questionsLimit)
     private let key: String
-    private let (window, patience): (UInt64, UInt64)
+    private let window: UInt64
+    private let patience: UInt64
     private let clock: any Clock
     private let random: any RandomSource
     private let log: Log

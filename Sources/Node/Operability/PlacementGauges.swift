@@ -6,12 +6,9 @@ import Platform
 enum PlacementGauges {
     static func register(in registry: MetricsRegistry, cluster: ClusterRuntime, directory: ClusterDirectory) {
         registry.rendered("tumulte_slots", "Slots by who serves them, as this node knows.", type: "gauge") {
-            let counts = directory.counts
-            return [("here", counts.here), ("elsewhere", counts.elsewhere), ("nowhere", counts.nowhere)].reduce(
-                into: ""
-            ) {
-                $0 += "tumulte_slots{served=\"\($1.0)\"} \($1.1)\n"
-            }
+            let (here, elsewhere, nowhere) = directory.counts
+            return [("here", here), ("elsewhere", elsewhere), ("nowhere", nowhere)]
+                .map { "tumulte_slots{served=\"\($0)\"} \($1)\n" }.joined()
         }
         registry.computed("tumulte_placement_version", "The newest placement table that this node has seen.") {
             [board = cluster.board] in Double(board.known.now)
