@@ -21,6 +21,8 @@ struct DamageTests {
         _ = try await journal.claim([slot])
         for lsn in UInt64(1)...6 { #expect(await journal.flush([row(lsn, epoch: 1000)]) == [.committed]) }
         for lsn in [UInt64(2), 4] { #expect(await journal.snapshot(1, lsn: lsn, epoch: 1000) == .stored) }
+        // What the older snapshot holds is not to be had from rows.
+        #expect(try await rows(#require(journal as? SQLiteJournal), untilOldestIs: 3) == [3, 4, 5, 6])
         await journal.close()
         try tamper(folder, sql)
         let again = try open(.sqlite, folder)

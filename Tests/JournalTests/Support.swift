@@ -87,3 +87,20 @@ extension Journal {
         }
     }
 }
+
+/// The rows that are kept, asked for again and again until trimming came that far.
+func rows(_ journal: SQLiteJournal, untilOldestIs lsn: UInt64) async throws -> [UInt64] {
+    var found: [UInt64] = []
+    for _ in 0..<100 where found.first != lsn {
+        found = try await journal.engine.ask { core in
+            attempt { () throws(JournalError) -> [UInt64] in
+                guard let store = core.store as? SQLiteStore else { return [] }
+                let query = try store.connection().prepare("SELECT id FROM journal ORDER BY id")
+                var lsns: [UInt64] = []
+                while try query.step() { lsns.append(query.unsigned(0) & SQLiteStore.lsnMask) }
+                return lsns
+            }
+        }
+    }
+    return found
+}

@@ -46,23 +46,6 @@ struct TrimmingTests {
         await journal.close()
     }
 
-    /// The rows that are kept, asked for again and again until trimming came that far.
-    private func rows(_ journal: SQLiteJournal, untilOldestIs lsn: UInt64) async throws -> [UInt64] {
-        var found: [UInt64] = []
-        for _ in 0..<100 where found.first != lsn {
-            found = try await journal.engine.ask { core in
-                attempt { () throws(JournalError) -> [UInt64] in
-                    guard let store = core.store as? SQLiteStore else { return [] }
-                    let query = try store.connection().prepare("SELECT id FROM journal ORDER BY id")
-                    var lsns: [UInt64] = []
-                    while try query.step() { lsns.append(query.unsigned(0) & SQLiteStore.lsnMask) }
-                    return lsns
-                }
-            }
-        }
-        return found
-    }
-
     @Test func `snapshots count toward the bound of the log`() async throws {
         let folder = try Folder()
         let store = try SQLiteStore(
